@@ -1,0 +1,1 @@
+//! Wire dialects of gpve: the route table, Proxmox-compatible and native types, error tables and the client.

@@ -1,0 +1,1 @@
+//! Identity for gpve: passwords, tickets, API tokens and privilege checks; pure decisions.

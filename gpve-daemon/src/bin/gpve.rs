@@ -1,0 +1,2 @@
+//! One binary, many names: `gpve-server`, `gpve-agent`, `gpvectl`.
+fn main() {}

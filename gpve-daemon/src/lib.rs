@@ -1,0 +1,1 @@
+//! The ready-made gpve server, agent and command line.

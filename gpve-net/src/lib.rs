@@ -1,0 +1,1 @@
+//! Network backends for gpve: Linux bridge and tap through netlink.

@@ -1,0 +1,1 @@
+//! QEMU for gpve: QMP client, typed argument builder, launch, adoption and live control.

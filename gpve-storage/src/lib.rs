@@ -1,0 +1,1 @@
+//! Storage plugins for gpve; first the directory plugin.

@@ -1,0 +1,1 @@
+//! State stores for gpve: in-memory and embedded SQLite with revisions, watches, leases and group commit.
