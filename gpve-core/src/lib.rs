@@ -1,1 +1,6 @@
-//! The gpve hexagon: vocabulary, ports, guest lifecycle, sagas, node engine and control plane.
+//! The gpve hexagon.
+#![warn(missing_docs)]
+pub mod error;
+pub mod patch;
+pub mod ports;
+pub mod types;

@@ -1,0 +1,313 @@
+//! Disks and CD-ROMs of a virtual machine.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{StorageId, VolumeId};
+use super::text::{TextError, only, serde_as_text, text_type};
+use super::unit::ByteSize;
+
+/// Declares an enum with its words, `FromStr`, `Display` and serde through them.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:literal, { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// Its word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::types::TextError;
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                match s { $($word => Ok($name::$variant),)+ _ => Err($crate::types::TextError::new(s, $what, $allowed)) }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        $crate::types::text::serde_as_text!($name);
+    };
+}
+pub(crate) use words;
+
+words!(
+    /// The controller a disk hangs on.
+    DiskBus, "disk bus", "one of scsi, virtio, ide, sata, nvme", {
+        /// SCSI, on the guest's SCSI controller.
+        Scsi = "scsi",
+        /// virtio-blk.
+        Virtio = "virtio",
+        /// IDE.
+        Ide = "ide",
+        /// SATA (AHCI).
+        Sata = "sata",
+        /// NVMe; an extension, PVE has none.
+        Nvme = "nvme",
+    }
+);
+
+impl DiskBus {
+    /// How many slots the bus has: scsi 31, virtio 16, ide 4, sata 6 (PVE's numbers), nvme 8.
+    pub const fn slots(self) -> u8 {
+        match self {
+            Self::Scsi => 31,
+            Self::Virtio => 16,
+            Self::Ide => 4,
+            Self::Sata => 6,
+            Self::Nvme => 8,
+        }
+    }
+}
+
+/// A bus and a number: `scsi0`, `ide2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DiskSlot {
+    bus: DiskBus,
+    index: u8,
+}
+
+const ALLOWED_SLOT: &str = "scsi0 to scsi30, virtio0 to virtio15, ide0 to ide3, sata0 to sata5 or nvme0 to nvme7";
+
+impl DiskSlot {
+    /// Slot `index` of `bus`, if the bus has it.
+    pub fn new(bus: DiskBus, index: u8) -> Result<Self, TextError> {
+        if index < bus.slots() {
+            Ok(Self { bus, index })
+        } else {
+            Err(TextError::new(&format!("{bus}{index}"), "disk slot", ALLOWED_SLOT))
+        }
+    }
+
+    /// The bus.
+    pub fn bus(self) -> DiskBus {
+        self.bus
+    }
+
+    /// The number on the bus.
+    pub fn index(self) -> u8 {
+        self.index
+    }
+}
+
+impl FromStr for DiskSlot {
+    type Err = TextError;
+    fn from_str(s: &str) -> Result<Self, TextError> {
+        let refused = || TextError::new(s, "disk slot", ALLOWED_SLOT);
+        let digits = s.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let bus = s[..s.len() - digits.len()].parse().map_err(|_| refused())?;
+        if digits.len() > 1 && digits.starts_with('0') {
+            return Err(refused());
+        }
+        Self::new(bus, digits.parse().map_err(|_| refused())?).map_err(|_| refused())
+    }
+}
+
+impl fmt::Display for DiskSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.bus, self.index)
+    }
+}
+
+serde_as_text!(DiskSlot);
+
+words!(
+    /// How the bytes of an image are laid out.
+    DiskFormat, "disk format", "one of raw, qcow2, vmdk", {
+        /// The disk's bytes, nothing else.
+        Raw = "raw",
+        /// QEMU's copy-on-write format: thin, internal snapshots.
+        Qcow2 = "qcow2",
+        /// VMware's format; read, not written.
+        Vmdk = "vmdk",
+    }
+);
+
+words!(
+    /// How the host caches a disk.
+    CacheMode, "cache mode", "one of none, writethrough, writeback, directsync, unsafe", {
+        /// O_DIRECT.
+        None = "none",
+        /// Host cache for reads, writes reach the disk.
+        Writethrough = "writethrough",
+        /// Host cache; the guest's flushes reach the disk.
+        Writeback = "writeback",
+        /// O_DIRECT and every write reaches the disk.
+        Directsync = "directsync",
+        /// Flushes are ignored.
+        Unsafe = "unsafe",
+    }
+);
+
+words!(
+    /// How QEMU does I/O.
+    Aio, "aio mode", "one of native, threads, io_uring", {
+        /// Linux AIO, with O_DIRECT only.
+        Native = "native",
+        /// A thread pool.
+        Threads = "threads",
+        /// io_uring.
+        IoUring = "io_uring",
+    }
+);
+
+words!(
+    /// What happens to blocks the guest discards.
+    Discard, "discard mode", "one of ignore, on", {
+        /// Nothing.
+        Ignore = "ignore",
+        /// They are given back.
+        On = "on",
+    }
+);
+
+words!(
+    /// What the guest sees.
+    Media, "media", "one of disk, cdrom", {
+        /// A disk.
+        Disk = "disk",
+        /// A CD-ROM drive.
+        Cdrom = "cdrom",
+    }
+);
+
+text_type!(
+    /// A disk's serial number as the guest reads it.
+    DiskSerial, "disk serial number", "letters, digits, '-', '_' and '.', at most 20 characters",
+    |s| !s.is_empty() && s.len() <= 20 && only(s, "-_.")
+);
+
+/// Where the bytes of an imported disk come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportSource {
+    /// A volume that the caller may read.
+    Volume(VolumeId),
+    /// A file of the host; for the administrator only. Absolute.
+    File(PathBuf),
+}
+
+/// What is in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DiskSource {
+    /// An empty CD-ROM drive.
+    Empty,
+    /// A volume that exists.
+    #[serde(rename_all = "camelCase")]
+    Volume {
+        /// Which.
+        volume: VolumeId,
+        /// Its virtual size, filled in by the node; a client's word is not taken for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<ByteSize>,
+    },
+    /// A volume to be made.
+    #[serde(rename_all = "camelCase")]
+    New {
+        /// Where.
+        storage: StorageId,
+        /// Virtual size.
+        size: ByteSize,
+        /// Absent: the storage's default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<DiskFormat>,
+    },
+    /// A volume to be made from an image.
+    #[serde(rename_all = "camelCase")]
+    Import {
+        /// Where.
+        storage: StorageId,
+        /// From what.
+        from: ImportSource,
+        /// Format of the source; it is never guessed from the bytes.
+        source_format: DiskFormat,
+        /// Absent: the storage's default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<DiskFormat>,
+    },
+}
+
+/// One disk or CD-ROM asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DiskSpec {
+    /// The slot.
+    pub name: DiskSlot,
+    /// What is in it.
+    pub source: DiskSource,
+    /// How it is shown and driven.
+    #[serde(flatten)]
+    pub options: DiskOptions,
+}
+
+/// Options of a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DiskOptions {
+    /// Disk (absent) or CD-ROM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
+    /// Host caching.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheMode>,
+    /// I/O mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aio: Option<Aio>,
+    /// Discards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discard: Option<Discard>,
+    /// An I/O thread of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iothread: Option<bool>,
+    /// Shown as an SSD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssd: Option<bool>,
+    /// Read-only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ro: Option<bool>,
+    /// Part of backups (absent: yes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
+    /// Part of replication (absent: yes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicate: Option<bool>,
+    /// Serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<DiskSerial>,
+    /// Format as the client wrote it; shown back, the volume's own format counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<DiskFormat>,
+    /// Options that are kept and shown and have no effect yet (throttles, geometry, …).
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub other: std::collections::BTreeMap<super::property::PropertyKey, super::property::PropertyValue>,
+}
+
+impl DiskSpec {
+    /// True for a CD-ROM drive.
+    pub fn is_cdrom(&self) -> bool {
+        self.options.media == Some(Media::Cdrom)
+    }
+
+    /// The existing volume in it, if any.
+    pub fn volume(&self) -> Option<&VolumeId> {
+        match &self.source {
+            DiskSource::Volume { volume, .. } => Some(volume),
+            DiskSource::Empty | DiskSource::New { .. } | DiskSource::Import { .. } => None,
+        }
+    }
+}
