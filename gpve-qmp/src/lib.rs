@@ -1,1 +1,31 @@
 //! QEMU for gpve: QMP client, typed argument builder, launch, adoption and live control.
+//!
+//! # Map
+//! - [`protocol`]: QMP and the guest agent: framing, connections, events, capabilities.
+//! - [`testing`] (feature `testing`): a scripted QEMU peer.
+//!
+//! # Invariants
+//! - A dropped future leaves its connection usable; a command is never sent by halves and never sent twice.
+//! - An event or field of a later QEMU is passed on or passed over, never an error.
+//! - What a QEMU can do is asked of its schema; versions are only shown.
+//!
+//! # Example
+//! ```no_run
+//! use gpve_qmp::protocol::client::{Options, QmpClient};
+//! use qapi::qmp;
+//!
+//! # async fn example() -> Result<(), gpve_qmp::protocol::error::QmpError> {
+//! let client = QmpClient::connect("/run/vm.qmp".as_ref(), Options::default()).await?;
+//! let mut events = client.subscribe();
+//! let status = client.execute(&qmp::query_status {}).await?;
+//! println!("{:?}", status.status);
+//! client.execute(&qmp::system_powerdown {}).await?;
+//! events.wait_for("SHUTDOWN").await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod fuzz;
+pub mod protocol;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

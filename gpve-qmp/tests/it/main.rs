@@ -1,0 +1,9 @@
+//! The crate's integration tests, in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod agent;
+mod client;
+mod host_qemu;
+mod link;
+mod pool;
+mod real;
