@@ -4,6 +4,7 @@
 //! `gpve-store`; a cluster uses etcd.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind};
 use crate::types::TextError;
 
-/// A key: `/`-separated parts without empty ones, at most 512 bytes, starting with `/` (`/guests/100`).
+/// A key: `/`-separated parts without empty ones, at most 512 bytes, starting with `/` (`/guests/100`). Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Key(String);
+pub struct Key(Arc<str>);
 
 impl Key {
     /// Longest key in bytes.
@@ -37,7 +38,7 @@ impl std::str::FromStr for Key {
         if s.len() > Self::MAX_BYTES || !rest.split('/').all(plain) {
             return Err(refused());
         }
-        Ok(Self(s.to_owned()))
+        Ok(Self(s.into()))
     }
 }
 
@@ -50,7 +51,7 @@ impl TryFrom<String> for Key {
 
 impl From<Key> for String {
     fn from(k: Key) -> String {
-        k.0
+        k.0.as_ref().to_owned()
     }
 }
 
@@ -130,7 +131,8 @@ pub enum Mutation {
     },
 }
 
-/// If every condition holds, all mutations happen as one revision; otherwise none.
+/// If every condition holds, all mutations happen as one revision; otherwise none. Conditions are checked before the
+/// mutations, against the state before them; without conditions they hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Txn {
     /// Conditions.
@@ -142,8 +144,10 @@ pub struct Txn {
 impl Txn {
     /// Most conditions plus mutations: etcd's default limit.
     pub const MAX_OPS: usize = 128;
-    /// Longest value: etcd's default request limit is 1.5 MiB, less room for the rest.
+    /// Longest value.
     pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
+    /// Longest transaction, keys and values together: etcd's default request limit is 1.5 MiB, less room for framing.
+    pub const MAX_BYTES: usize = 1280 * 1024;
 
     /// Writes `value` unconditionally.
     pub fn put(key: Key, value: impl Into<Bytes>) -> Self {
@@ -169,6 +173,13 @@ impl Txn {
         self
     }
 
+    /// Adds a write that vanishes with `lease`.
+    #[must_use]
+    pub fn and_put_leased(mut self, key: Key, value: impl Into<Bytes>, lease: LeaseId) -> Self {
+        self.then.push(Mutation::Put { key, value: value.into(), lease: Some(lease) });
+        self
+    }
+
     /// Adds a removal.
     #[must_use]
     pub fn and_delete(mut self, key: Key) -> Self {
@@ -180,7 +191,7 @@ impl Txn {
 /// What became of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TxnOutcome {
-    /// Durable, as this revision. A transaction without effect (only deletes of absent keys) has the current one.
+    /// Durable, as this revision. A transaction without effect (nothing but deletes of absent keys) has the current one.
     Committed(Revision),
     /// A condition did not hold; nothing was written.
     Refused {
@@ -225,7 +236,7 @@ pub struct Listing {
 pub struct WatchRequest {
     /// Keys starting with this text; empty for all.
     pub prefix: String,
-    /// Everything committed after this revision, history included.
+    /// Everything committed after this revision, history included. A revision that lies ahead is waited for.
     pub after: Revision,
 }
 
@@ -252,8 +263,9 @@ pub struct WatchBatch {
 pub trait Watch: Send {
     /// The next batch, in revision order without gaps. Cancel safe.
     ///
-    /// Errors end the watch: [`StoreError::Compacted`] asks for a new list; [`StoreError::Unavailable`] may be resumed
-    /// after the last seen revision.
+    /// Errors end the watch: [`StoreError::Compacted`] asks for a new list (changes that the watch still needs are
+    /// gone; one that is not behind never sees it); [`StoreError::Unavailable`] may be resumed after the last seen
+    /// revision.
     async fn next(&mut self) -> Result<WatchBatch, StoreError>;
 }
 
@@ -271,9 +283,9 @@ pub enum StoreError {
     /// The lease does not exist or has expired.
     #[error("lease {} does not exist or has expired", (.0).0)]
     NoSuchLease(LeaseId),
-    /// A limit of the request was exceeded; names it.
+    /// The request breaks a rule or a limit of the port; names the field, the value and what is allowed.
     #[error("{0}")]
-    TooLarge(String),
+    Invalid(String),
     /// No space on the device; nothing was written.
     #[error("no space left for the store at {0}: free some space and retry; nothing was written")]
     DiskFull(String),
@@ -288,6 +300,16 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// The file was written by a newer gpve.
+    #[error("the store at {path} has format {found}, and this gpve knows formats up to {known}: run a newer gpve")]
+    TooNew {
+        /// Path.
+        path: String,
+        /// The file's format.
+        found: u32,
+        /// The newest known format.
+        known: u32,
+    },
     /// The store does not answer or was closed.
     #[error("the store is not available: {0}")]
     Unavailable(String),
@@ -298,9 +320,10 @@ impl From<StoreError> for Error {
         let kind = match &e {
             StoreError::Compacted { .. } => ErrorKind::Conflict,
             StoreError::NoSuchLease(_) => ErrorKind::NotFound,
-            StoreError::TooLarge(_) => ErrorKind::InvalidInput,
+            StoreError::Invalid(_) => ErrorKind::InvalidInput,
             StoreError::DiskFull(_) => ErrorKind::ResourceExhausted,
             StoreError::ReadOnly(_) | StoreError::Unavailable(_) => ErrorKind::Unavailable,
+            StoreError::TooNew { .. } => ErrorKind::FailedPrecondition,
             StoreError::Corrupt { .. } => ErrorKind::Internal,
         };
         Error::new(kind, "store", e.to_string())
@@ -319,13 +342,16 @@ pub trait Store: Send + Sync + 'static {
     /// A page of entries.
     async fn list(&self, request: ListRequest) -> Result<Listing, StoreError>;
 
-    /// Runs a transaction. Returns once it is durable.
+    /// Runs a transaction. Returns once it is durable. After [`StoreError::Unavailable`] it is open whether it happened;
+    /// after every other error it did not.
     async fn commit(&self, txn: Txn) -> Result<TxnOutcome, StoreError>;
 
-    /// Watches from a revision, history first.
+    /// Watches from a revision, history first. History that is gone is reported by the watch's first
+    /// [`Watch::next`].
     async fn watch(&self, request: WatchRequest) -> Result<Box<dyn Watch>, StoreError>;
 
-    /// A lease that lives `ttl` (whole seconds, at least 1) after its grant or last renewal.
+    /// A lease that lives `ttl` (whole seconds, 1 s to 30 days) after its grant or last renewal. It survives a restart
+    /// of the store with the time that it had left.
     async fn grant(&self, ttl: Duration) -> Result<LeaseId, StoreError>;
 
     /// Renews a lease for its full time.
@@ -334,7 +360,8 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a lease now; its keys are removed as one revision. Ending an unknown lease is no error.
     async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError>;
 
-    /// Forgets history up to and including `through`; entries stay.
+    /// Forgets history up to and including `through`; entries stay. What is forgotten already is no error; a revision
+    /// that lies ahead is [`StoreError::Invalid`].
     async fn compact(&self, through: Revision) -> Result<(), StoreError>;
 
     /// The current revision.
