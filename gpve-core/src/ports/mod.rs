@@ -36,7 +36,7 @@ pub use node_message::{
 };
 pub use scheduler::{NodeView, Placement, PlacementRequest, Scheduler, Unplaceable};
 pub use storage::{
-    CloneVolume, ContentKind, CreateVolume, ImportVolume, StorageCapabilities, StoragePlugin, StorageStatus, Volume,
+    BackingFile, CloneVolume, ContentKind, CreateVolume, ImportVolume, StorageCapabilities, StoragePlugin, StorageStatus, Volume,
     VolumeAccess, VolumeClones, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
 };
 pub use store::{

@@ -143,6 +143,15 @@ pub enum VolumeMode {
     Write,
 }
 
+/// One image below a linked clone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackingFile {
+    /// Absolute path, made by the plugin.
+    pub path: PathBuf,
+    /// Layout of its bytes.
+    pub format: DiskFormat,
+}
+
 /// How an attached volume is reached on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -155,6 +164,10 @@ pub enum VolumeAccess {
         format: DiskFormat,
         /// Opened read-only.
         read_only: bool,
+        /// What it reads through where it has no data of its own, nearest first; empty for all but linked clones. A
+        /// driver opens each read-only and names it to QEMU itself: the reference inside the image is not to be trusted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        backing: Vec<BackingFile>,
     },
     /// A block device.
     Block {
