@@ -1,6 +1,8 @@
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{ExecError, Hidden, Redactor, Tool};
@@ -32,8 +34,25 @@ pub struct Invocation {
     pub(crate) directory: PathBuf,
     pub(crate) deadline: Duration,
     pub(crate) output_cap_bytes: usize,
+    pub(crate) watcher: Option<Watcher>,
     refused: Option<(String, &'static str)>,
     options_ended: bool,
+}
+
+/// Sees stdout while the program runs.
+#[derive(Clone)]
+pub(crate) struct Watcher(Arc<dyn Fn(&[u8]) + Send + Sync>);
+
+impl Watcher {
+    pub(crate) fn see(&self, piece: &[u8]) {
+        (self.0)(piece);
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +74,7 @@ impl Invocation {
             directory: PathBuf::from("/"),
             deadline: DEADLINE_DEFAULT,
             output_cap_bytes: OUTPUT_CAP_BYTES,
+            watcher: None,
             refused: None,
             options_ended: false,
         }
@@ -166,6 +186,14 @@ impl Invocation {
     #[must_use]
     pub fn output_cap_bytes(mut self, cap_bytes: usize) -> Self {
         self.output_cap_bytes = cap_bytes;
+        self
+    }
+
+    /// Shows each piece of stdout to `watcher` as it comes, besides collecting it: for a tool that prints its progress. A piece ends
+    /// anywhere, even within a character.
+    #[must_use]
+    pub fn watch_stdout(mut self, watcher: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        self.watcher = Some(Watcher(Arc::new(watcher)));
         self
     }
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::invocation::{Invocation, Stdin};
+use crate::invocation::{Invocation, Stdin, Watcher};
 use crate::tree::Tree;
 use crate::{ExecError, Output, Tool, Tools};
 
@@ -92,7 +92,7 @@ async fn converse(tree: &mut Tree, invocation: &Invocation) -> Result<(Vec<u8>, 
     };
     let budget = Budget { tool, cap_bytes: invocation.output_cap_bytes, used_bytes: AtomicUsize::new(0) };
     let (stdin, stdout, stderr) = (tree.child.stdin.take(), tree.child.stdout.take(), tree.child.stderr.take());
-    let ((), stdout, stderr) = tokio::try_join!(feed(tool, stdin, input), budget.collect(stdout), budget.collect(stderr))?;
+    let ((), stdout, stderr) = tokio::try_join!(feed(tool, stdin, input), budget.collect(stdout, invocation.watcher.as_ref()), budget.collect(stderr, None))?;
     Ok((stdout, stderr))
 }
 
@@ -113,7 +113,7 @@ struct Budget {
 }
 
 impl Budget {
-    async fn collect(&self, pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, ExecError> {
+    async fn collect(&self, pipe: Option<impl AsyncRead + Unpin>, watcher: Option<&Watcher>) -> Result<Vec<u8>, ExecError> {
         let mut collected = Vec::new();
         let Some(mut pipe) = pipe else { return Ok(collected) };
         let mut chunk = vec![0; READ_BYTES];
@@ -123,6 +123,9 @@ impl Budget {
                 0 => return Ok(collected),
                 count => {
                     self.take(count)?;
+                    if let Some(watcher) = watcher {
+                        watcher.see(&chunk[..count]);
+                    }
                     collected.extend_from_slice(&chunk[..count]);
                 }
             }

@@ -156,10 +156,14 @@ impl Runner for Transcript {
             return Err(ExecError::NotRecorded { asked: asked.to_string(), nearest });
         };
         let reverse: Aliases = self.aliases.iter().map(|(actual, name)| (name.clone(), actual.clone())).collect();
+        let stdout = renamed(&exchange.stdout.bytes(), &reverse);
+        if let Some(watcher) = &invocation.watcher {
+            watcher.see(&stdout);
+        }
         Ok(Output {
             tool: invocation.tool,
             status: exchange.status,
-            stdout: renamed(&exchange.stdout.bytes(), &reverse),
+            stdout,
             stderr: renamed(&exchange.stderr.bytes(), &reverse),
             elapsed: Duration::ZERO,
         })

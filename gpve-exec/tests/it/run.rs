@@ -37,6 +37,22 @@ async fn more_input_than_a_pipe_holds_passes_while_output_is_read() {
 }
 
 #[tokio::test]
+async fn a_watcher_sees_the_output_while_the_program_still_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = directory.path().join("seen");
+    let mark = seen.clone();
+    // The program ends only once the watcher saw its first line.
+    let script = "echo half; while [ ! -e \"$1\" ]; do sleep 0.01; done; echo whole";
+    let invocation = Invocation::new(SH).args(["-c", script, "sh"]).arg_value(&seen).deadline(PATIENCE);
+    let invocation = invocation.watch_stdout(move |piece| {
+        if piece == b"half\n" {
+            std::fs::write(&mark, "").unwrap();
+        }
+    });
+    assert_eq!(system().run(invocation).await.unwrap().text().unwrap(), "half\nwhole\n");
+}
+
+#[tokio::test]
 async fn a_program_may_end_without_reading_its_input() {
     let output = system().run(Invocation::new(SH).args(["-c", "exit 3"]).stdin(vec![0; 1 << 20])).await.unwrap();
     assert_eq!(output.status, Status::Exited(3));
