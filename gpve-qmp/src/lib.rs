@@ -27,5 +27,6 @@
 
 pub mod fuzz;
 pub mod protocol;
+pub mod qemu;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

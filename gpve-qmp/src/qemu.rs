@@ -1,0 +1,3 @@
+//! QEMU as a driver of guests: command line, launch, adoption, live control.
+
+pub mod argv;
