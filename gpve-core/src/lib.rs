@@ -1,7 +1,11 @@
 //! The gpve hexagon.
 #![warn(missing_docs)]
+pub mod bus;
+pub mod clock;
 pub mod error;
 pub mod lifecycle;
 pub mod patch;
 pub mod ports;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod types;

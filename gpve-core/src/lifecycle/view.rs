@@ -72,13 +72,11 @@ pub fn document_000(phase: &Phase) -> &'static str {
         Phase::Snapshotting { .. } => "Snapshots",
         Phase::Failed { .. } => "Error",
         Phase::Deleting => "Destroyed",
-        Phase::Stopped | Phase::Running | Phase::Paused | Phase::Suspended | Phase::Updating { .. } => {
-            match phase.seen() {
-                Settled::Stopped | Settled::Suspended => "Stopped",
-                Settled::Running => "Running",
-                Settled::Paused => "Paused",
-            }
-        }
+        Phase::Stopped | Phase::Running | Phase::Paused | Phase::Suspended | Phase::Updating { .. } => match phase.seen() {
+            Settled::Stopped | Settled::Suspended => "Stopped",
+            Settled::Running => "Running",
+            Settled::Paused => "Paused",
+        },
     }
 }
 

@@ -192,9 +192,7 @@ fn stopped(context: &Context, request: Request) -> Admission<Denial> {
     match request {
         Request::Create => Deny(Denial::AlreadyExists(context.vmid)),
         Request::Stop | Request::Shutdown { .. } | Request::ClearFailure => AlreadySo,
-        Request::Reboot | Request::Reset | Request::Pause | Request::Resume | Request::Suspend => {
-            Deny(Denial::NotRunning(context.vmid))
-        }
+        Request::Reboot | Request::Reset | Request::Pause | Request::Resume | Request::Suspend => Deny(Denial::NotRunning(context.vmid)),
         Request::Start
         | Request::Migrate
         | Request::Delete
@@ -267,9 +265,7 @@ fn suspended(context: &Context, request: Request) -> Admission<Denial> {
     match request {
         Request::Create => Deny(Denial::AlreadyExists(context.vmid)),
         Request::Suspend | Request::ClearFailure => AlreadySo,
-        Request::Shutdown { .. } | Request::Reboot | Request::Reset | Request::Pause => {
-            Deny(Denial::NotRunning(context.vmid))
-        }
+        Request::Shutdown { .. } | Request::Reboot | Request::Reset | Request::Pause => Deny(Denial::NotRunning(context.vmid)),
         Request::Migrate
         | Request::Clone
         | Request::Template
@@ -279,12 +275,7 @@ fn suspended(context: &Context, request: Request) -> Admission<Denial> {
         | Request::Resize
         | Request::Update
         | Request::DestroyVolume => Deny(Denial::Suspended(context.vmid)),
-        Request::Start
-        | Request::Stop
-        | Request::Resume
-        | Request::Delete
-        | Request::DescribeSnapshot
-        | Request::AllocateVolume => Proceed,
+        Request::Start | Request::Stop | Request::Resume | Request::Delete | Request::DescribeSnapshot | Request::AllocateVolume => Proceed,
     }
 }
 

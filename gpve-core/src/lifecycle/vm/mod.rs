@@ -6,9 +6,6 @@ mod phase;
 mod request;
 mod step;
 
-#[cfg(test)]
-mod tests;
-
 pub use admit::{Context, Denial};
 pub use input::{Effect, Input, Observation};
 pub use phase::{FailCause, Phase, ProcessState, Settled, SnapshotWork, StopKind};

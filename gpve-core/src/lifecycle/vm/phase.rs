@@ -194,10 +194,7 @@ impl Phase {
             Self::Starting | Self::Running | Self::Resuming | Self::Rebooting => Settled::Running,
             Self::Paused => Settled::Paused,
             Self::Suspended => Settled::Suspended,
-            Self::Stopping { from, .. }
-            | Self::Migrating { from }
-            | Self::Snapshotting { from, .. }
-            | Self::Updating { from } => *from,
+            Self::Stopping { from, .. } | Self::Migrating { from } | Self::Snapshotting { from, .. } | Self::Updating { from } => *from,
             Self::Failed { process, .. } => (*process).into(),
         }
     }
@@ -226,13 +223,12 @@ impl Phase {
         match self {
             Self::Stopped => Some(Settled::Stopped),
             Self::Suspended | Self::Resuming => Some(Settled::Suspended),
-            Self::Stopping { from, .. }
-            | Self::Migrating { from }
-            | Self::Snapshotting { from, .. }
-            | Self::Updating { from } => match from {
-                Settled::Stopped | Settled::Suspended => Some(*from),
-                Settled::Running | Settled::Paused => None,
-            },
+            Self::Stopping { from, .. } | Self::Migrating { from } | Self::Snapshotting { from, .. } | Self::Updating { from } => {
+                match from {
+                    Settled::Stopped | Settled::Suspended => Some(*from),
+                    Settled::Running | Settled::Paused => None,
+                }
+            }
             Self::Pending
             | Self::Creating
             | Self::Starting

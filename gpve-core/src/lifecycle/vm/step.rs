@@ -74,12 +74,9 @@ fn done(phase: Phase, request: Request) -> (Phase, Vec<Effect>) {
         Request::Reboot => (phase == Phase::Rebooting).then_some(Phase::Running),
         Request::Pause => (phase == Phase::Running).then_some(Phase::Paused),
         Request::Rollback => matches!(phase, Phase::Snapshotting { .. }).then_some(Phase::Stopped),
-        Request::Migrate
-        | Request::Snapshot
-        | Request::DeleteSnapshot
-        | Request::Resize
-        | Request::Update
-        | Request::Template => phase.during().map(Phase::from),
+        Request::Migrate | Request::Snapshot | Request::DeleteSnapshot | Request::Resize | Request::Update | Request::Template => {
+            phase.during().map(Phase::from)
+        }
         Request::Delete
         | Request::Reset
         | Request::Clone
@@ -148,9 +145,7 @@ fn observed(phase: Phase, seen: Observation) -> (Phase, Vec<Effect>) {
             let after = fault(phase, FailCause::Panicked, ProcessState::Halted);
             (after, vec![Effect::Publish(EventKind::GuestPanicked)])
         }
-        Observation::IoError | Observation::Running | Observation::Paused | Observation::ProcessGone(_)
-            if phase.owns_process() =>
-        {
+        Observation::IoError | Observation::Running | Observation::Paused | Observation::ProcessGone(_) if phase.owns_process() => {
             (phase, Vec::new())
         }
         Observation::IoError => (fault(phase, FailCause::IoError, ProcessState::Halted), Vec::new()),
@@ -172,24 +167,35 @@ fn now(phase: Phase, process: ProcessState) -> Phase {
     let state = Settled::from(process);
     match phase {
         Phase::Stopped | Phase::Running | Phase::Paused => state.into(),
-        Phase::Suspended => if state == Settled::Stopped { Phase::Suspended } else { state.into() },
-        Phase::Starting | Phase::Resuming => if state == Settled::Stopped { Phase::Stopped } else { phase },
+        Phase::Suspended => {
+            if state == Settled::Stopped {
+                Phase::Suspended
+            } else {
+                state.into()
+            }
+        }
+        Phase::Starting | Phase::Resuming => {
+            if state == Settled::Stopped {
+                Phase::Stopped
+            } else {
+                phase
+            }
+        }
         Phase::Updating { .. } => Phase::Updating { from: state },
         Phase::Snapshotting { work, .. } => Phase::Snapshotting { from: state, work },
         Phase::Failed { .. } if phase.is_stuck() || state == Settled::Stopped => with_process(phase, process),
         Phase::Failed { .. } => state.into(),
-        Phase::Pending
-        | Phase::Creating
-        | Phase::Stopping { .. }
-        | Phase::Migrating { .. }
-        | Phase::Rebooting
-        | Phase::Deleting => phase,
+        Phase::Pending | Phase::Creating | Phase::Stopping { .. } | Phase::Migrating { .. } | Phase::Rebooting | Phase::Deleting => phase,
     }
 }
 
-/// The phase of a machine that failed by itself. The first cause stays: a panicked guest's process ends, too.
+/// The phase of a machine that failed by itself. The first cause stays as long as its process was there since: a
+/// panicked guest's process ends, too.
 fn fault(phase: Phase, cause: FailCause, process: ProcessState) -> Phase {
-    if let Phase::Failed { .. } = phase { with_process(phase, process) } else { Phase::Failed { cause, process } }
+    match &phase {
+        Phase::Failed { process: was, .. } if phase.is_stuck() || *was != ProcessState::Gone => with_process(phase, process),
+        _ => Phase::Failed { cause, process },
+    }
 }
 
 fn with_process(phase: Phase, process: ProcessState) -> Phase {

@@ -1,0 +1,7 @@
+//! One suite per port: plain async functions that return nothing and panic with a sentence when a promise is broken.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a suite is a test: it panics with a sentence that says which promise was broken"
+)]
