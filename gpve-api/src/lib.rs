@@ -1,1 +1,5 @@
-//! Wire dialects of gpve: the route table, Proxmox-compatible and native types, error tables and the client.
+//! Wire dialects of gpve.
+pub mod pve2;
+pub mod route;
+pub mod routes;
+pub mod v1;
