@@ -13,6 +13,11 @@ use crate::types::Upid;
 pub trait LogSink: Send + Sync {
     /// Appends a line to the task's log.
     fn line(&self, text: &str);
+
+    /// Appends a warning: the task then ends as `WARNINGS: n` instead of `OK`.
+    fn warn(&self, text: &str) {
+        self.line(&format!("WARN: {text}"));
+    }
 }
 
 /// The asking side of a cancellation.
@@ -107,6 +112,13 @@ impl OpCx {
     pub fn log(&self, text: impl AsRef<str>) {
         if let Some(log) = &self.log {
             log.line(text.as_ref());
+        }
+    }
+
+    /// Adds a warning to the task's log, if there is a task.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        if let Some(log) = &self.log {
+            log.warn(text.as_ref());
         }
     }
 

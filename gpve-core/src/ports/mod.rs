@@ -9,6 +9,7 @@ mod cx;
 mod events;
 mod guest;
 mod guest_facets;
+mod host;
 mod network;
 mod node;
 mod node_message;
@@ -27,6 +28,7 @@ pub use guest::{
 pub use guest_facets::{
     Agent, AgentExec, AgentExecStatus, ByteStream, Console, ConsoleKind, Hotplug, HotplugChange, LiveSnapshots,
 };
+pub use host::Host;
 pub use network::{BridgeInfo, NetworkBackend, NetworkCapabilities, Port, PortAccess, PortId, PortRequest};
 pub use node::{Node, ObservationStream};
 pub use node_message::{

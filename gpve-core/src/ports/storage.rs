@@ -178,6 +178,8 @@ pub enum VolumeAccess {
     },
     /// Nothing on the host: a fake.
     Memory {
+        /// Which volume, for fakes that read each other's.
+        volume: VolumeId,
         /// Layout.
         format: DiskFormat,
     },

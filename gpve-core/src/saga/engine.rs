@@ -1,0 +1,96 @@
+//! Drives a saga forward, and back when it must.
+
+use super::step::{Direction, Position, SagaLog, Step};
+use crate::error::{Error, ErrorKind};
+use crate::ports::OpCx;
+
+/// How often an undo is tried before the saga is stuck. Undoing meets the same transient failures as doing; more tries
+/// in a row only hide a lasting one.
+pub const UNDO_ATTEMPTS: u32 = 3;
+
+/// How a saga ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Every step was done.
+    Done,
+    /// It failed or was cancelled, and everything was undone.
+    Undone(Error),
+    /// It failed, and so did undoing it.
+    Stuck {
+        /// The step that could not be undone.
+        step: &'static str,
+        /// Why the saga failed.
+        error: Error,
+        /// Why undoing failed.
+        undo: Error,
+    },
+    /// The log could not be written: nothing more was done. The saga goes on when it is found again.
+    Interrupted(Error),
+}
+
+/// Drives `steps` from `position` to an end.
+pub async fn drive<E: Sync, M: Send + Sync>(
+    steps: &[Box<dyn Step<E, M>>],
+    log: &dyn SagaLog<M>,
+    cx: &OpCx,
+    env: &E,
+    position: Position,
+    memo: &mut M,
+) -> End {
+    match position.direction {
+        Direction::Forward => forward(steps, log, cx, env, position.step, memo).await,
+        Direction::Backward(error) => backward(steps, log, cx, env, position.step, error, memo).await,
+    }
+}
+
+async fn forward<E: Sync, M: Send + Sync>(
+    steps: &[Box<dyn Step<E, M>>],
+    log: &dyn SagaLog<M>,
+    cx: &OpCx,
+    env: &E,
+    from: usize,
+    memo: &mut M,
+) -> End {
+    for (i, step) in steps.iter().enumerate().skip(from) {
+        if cx.cancel().is_cancelled() {
+            let error = Error::new(ErrorKind::Cancelled, step.name(), "the task was cancelled");
+            // The step at `i` may have run before a crash: undoing starts with it.
+            return backward(steps, log, cx, env, i, error, memo).await;
+        }
+        let here = Position { step: i, direction: Direction::Forward };
+        if let Err(e) = log.write(&here, step.name(), memo).await {
+            return End::Interrupted(e);
+        }
+        if let Err(error) = step.run(cx, env, memo).await {
+            return backward(steps, log, cx, env, i, error, memo).await;
+        }
+    }
+    End::Done
+}
+
+async fn backward<E: Sync, M: Send + Sync>(
+    steps: &[Box<dyn Step<E, M>>],
+    log: &dyn SagaLog<M>,
+    cx: &OpCx,
+    env: &E,
+    from: usize,
+    error: Error,
+    memo: &mut M,
+) -> End {
+    let cx = cx.uncancellable();
+    for (i, step) in steps.iter().enumerate().take(from + 1).rev() {
+        let here = Position { step: i, direction: Direction::Backward(error.clone()) };
+        if let Err(e) = log.write(&here, step.name(), memo).await {
+            return End::Interrupted(e);
+        }
+        let mut attempt = 1;
+        while let Err(undo) = step.undo(&cx, env, memo).await {
+            cx.log(format!("undoing {} failed ({attempt} of {UNDO_ATTEMPTS}): {}", step.name(), undo.report()));
+            if attempt == UNDO_ATTEMPTS {
+                return End::Stuck { step: step.name(), error, undo };
+            }
+            attempt += 1;
+        }
+    }
+    End::Undone(error)
+}

@@ -1,0 +1,58 @@
+//! What a saga is made of.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ports::OpCx;
+
+/// One step of a saga. See the module's rules.
+#[async_trait]
+pub trait Step<E: Sync, M: Send>: Send + Sync {
+    /// Its name in the log and in the task (`volumes`, `launch`).
+    fn name(&self) -> &'static str;
+
+    /// Does it. Cancellation is checked between steps; a step that can take long watches `cx` itself.
+    async fn run(&self, cx: &OpCx, env: &E, memo: &mut M) -> Result<()>;
+
+    /// Takes it back. The default is for steps that leave nothing.
+    async fn undo(&self, _cx: &OpCx, _env: &E, _memo: &mut M) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The steps of a saga, in order.
+pub type Steps<E, M> = Vec<Box<dyn Step<E, M>>>;
+
+/// Which way a saga goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Doing.
+    Forward,
+    /// Undoing, because of this.
+    Backward(Error),
+}
+
+/// Where a saga is: the step that is about to run (or be undone), counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Index of the step.
+    pub step: usize,
+    /// Which way.
+    pub direction: Direction,
+}
+
+impl Position {
+    /// The beginning.
+    pub fn start() -> Self {
+        Self { step: 0, direction: Direction::Forward }
+    }
+}
+
+/// Makes a saga's position and memo durable.
+#[async_trait]
+pub trait SagaLog<M: Sync>: Send + Sync {
+    /// Writes where the saga is and what it knows; `name` is the step's. Returns once it is durable.
+    async fn write(&self, position: &Position, name: &'static str, memo: &M) -> Result<()>;
+}

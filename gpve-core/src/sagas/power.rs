@@ -1,0 +1,302 @@
+//! Up, down, halt and go: start, stop, shutdown, reboot, reset, pause, resume.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::node::{Env, Memo, wiring};
+use crate::ports::{Exit, OpCx, PortId, Prepared, ShutdownOptions};
+use crate::saga::{Step, Steps};
+use crate::types::{ResolvedVm, VmSpec};
+
+pub(super) fn start() -> Steps<Env, Memo> {
+    vec![Box::new(Prepare), Box::new(Volumes), Box::new(Ports), Box::new(Launch), Box::new(Record), Box::new(Go)]
+}
+
+pub(super) fn stop() -> Steps<Env, Memo> {
+    vec![Box::new(Kill), Box::new(TearDown)]
+}
+
+pub(super) fn shutdown(options: ShutdownOptions) -> Steps<Env, Memo> {
+    vec![Box::new(AskToPowerOff(options)), Box::new(TearDown)]
+}
+
+pub(super) fn reboot(options: ShutdownOptions) -> Steps<Env, Memo> {
+    let mut steps = shutdown(options);
+    steps.extend(start());
+    steps
+}
+
+pub(super) fn reset() -> Steps<Env, Memo> {
+    vec![Box::new(Reset)]
+}
+
+pub(super) fn pause() -> Steps<Env, Memo> {
+    vec![Box::new(Pause)]
+}
+
+pub(super) fn resume() -> Steps<Env, Memo> {
+    vec![Box::new(Resume)]
+}
+
+/// Decides with which spec the guest starts.
+pub(super) struct Prepare;
+
+#[async_trait]
+impl Step<Env, Memo> for Prepare {
+    fn name(&self) -> &'static str {
+        "prepare"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let record = env.record();
+        let vm = record.spec.resolve(env.vmid(), record.name.as_ref())?;
+        if !vm.without_effect.is_empty() {
+            let names = vm.without_effect.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
+            cx.log(format!("note: kept without effect in this version: {names}"));
+        }
+        memo.ports = vm.networks.keys().map(|nic| PortId { vmid: env.vmid(), nic: *nic }).collect();
+        memo.spec = Some(Box::new(record.spec));
+        Ok(())
+    }
+}
+
+fn planned(memo: &Memo) -> Result<&VmSpec> {
+    memo.spec.as_deref().ok_or_else(|| Error::internal("guest.start", "no spec was prepared"))
+}
+
+fn resolved(env: &Env, memo: &Memo) -> Result<ResolvedVm> {
+    planned(memo)?.resolve(env.vmid(), env.record().name.as_ref())
+}
+
+/// Makes volumes usable on this host.
+struct Volumes;
+
+#[async_trait]
+impl Step<Env, Memo> for Volumes {
+    fn name(&self) -> &'static str {
+        "volumes"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        wiring::attach_volumes(env, cx, &resolved(env, memo)?).await.map(drop)
+    }
+
+    async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let Some(spec) = &memo.spec else { return Ok(()) };
+        let volumes: Vec<_> = spec.disks.values().filter_map(|d| d.volume().cloned()).collect();
+        wiring::detach_volumes(env, cx, volumes).await
+    }
+}
+
+/// Plugs the cards in: link down first, then up.
+struct Ports;
+
+#[async_trait]
+impl Step<Env, Memo> for Ports {
+    fn name(&self) -> &'static str {
+        "ports"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let vm = resolved(env, memo)?;
+        for (index, nic) in &vm.networks {
+            wiring::attach_port(env, cx, *index, nic).await?;
+        }
+        for (index, nic) in &vm.networks {
+            wiring::link(env, cx, *index, nic).await?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        wiring::detach_ports(env, cx, &memo.ports).await
+    }
+}
+
+/// Launches the process, halted and with its limits.
+struct Launch;
+
+#[async_trait]
+impl Step<Env, Memo> for Launch {
+    fn name(&self) -> &'static str {
+        "launch"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        if env.live().is_some() {
+            return Ok(());
+        }
+        if let Some(run) = &memo.run
+            && let Some(live) = wiring::adopt(env, cx, run).await?
+        {
+            env.set_live(Some(live.into()));
+            return Ok(());
+        }
+        wiring::clean(env, cx).await?;
+        let vm = resolved(env, memo)?;
+        let volumes = wiring::attach_volumes(env, cx, &vm).await?;
+        let mut ports = std::collections::BTreeMap::new();
+        for (index, nic) in &vm.networks {
+            ports.insert(*index, wiring::attach_port(env, cx, *index, nic).await?);
+        }
+        let live = wiring::launch(env, cx, Prepared::new(vm).wire(volumes, ports)?).await?;
+        memo.run = Some(live.record().clone());
+        env.set_live(Some(live.into()));
+        Ok(())
+    }
+
+    async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        if let Some(live) = env.live() {
+            live.kill(cx).await?;
+            env.set_live(None);
+        }
+        memo.run = None;
+        wiring::clean(env, cx).await
+    }
+}
+
+/// Writes down the process, before its first instruction.
+struct Record;
+
+#[async_trait]
+impl Step<Env, Memo> for Record {
+    fn name(&self) -> &'static str {
+        "record"
+    }
+
+    async fn run(&self, _cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let (run, spec) = (memo.run.clone(), planned(memo)?.clone());
+        env.update(|r| {
+            r.run = run;
+            r.running = Some(Box::new(spec));
+        })
+        .await
+    }
+
+    async fn undo(&self, _cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        env.update(|r| {
+            r.run = None;
+            r.running = None;
+        })
+        .await
+    }
+}
+
+/// Sets the processors going.
+struct Go;
+
+#[async_trait]
+impl Step<Env, Memo> for Go {
+    fn name(&self) -> &'static str {
+        "go"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        env.running()?.resume(cx).await
+    }
+}
+
+/// Ends the process.
+pub(super) struct Kill;
+
+#[async_trait]
+impl Step<Env, Memo> for Kill {
+    fn name(&self) -> &'static str {
+        "kill"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        match env.live() {
+            Some(live) => live.kill(cx).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Removes what the ended process used.
+pub(super) struct TearDown;
+
+#[async_trait]
+impl Step<Env, Memo> for TearDown {
+    fn name(&self) -> &'static str {
+        "tear-down"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        wiring::tear_down(env, cx).await
+    }
+}
+
+/// Asks the guest to power off and waits for it.
+struct AskToPowerOff(ShutdownOptions);
+
+#[async_trait]
+impl Step<Env, Memo> for AskToPowerOff {
+    fn name(&self) -> &'static str {
+        "shutdown"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        let Some(live) = env.live() else { return Ok(()) };
+        live.request_shutdown(cx).await?;
+        let limit = Duration::from_secs(u64::from(self.0.timeout_s));
+        let gone = cx.within(limit).run("shutdown", async { Ok(live.wait().await) }).await;
+        match gone {
+            Ok(Exit::GuestPoweroff | Exit::Killed) => Ok(()),
+            Ok(Exit::Crashed(why)) => {
+                cx.log(format!("the process ended unexpectedly: {why}"));
+                Ok(())
+            }
+            Err(e) if e.kind == ErrorKind::Timeout && self.0.force => {
+                cx.log(format!("the guest did not power off within {} s: ending it", self.0.timeout_s));
+                live.kill(cx).await
+            }
+            Err(e) if e.kind == ErrorKind::Timeout => {
+                let text = "VM quit/powerdown failed - got timeout: the guest did not power off; stop it to end it by force";
+                Err(Error::new(ErrorKind::Timeout, "shutdown", text).on(env.vmid()))
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+struct Reset;
+
+#[async_trait]
+impl Step<Env, Memo> for Reset {
+    fn name(&self) -> &'static str {
+        "reset"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        env.running()?.reset(cx).await
+    }
+}
+
+struct Pause;
+
+#[async_trait]
+impl Step<Env, Memo> for Pause {
+    fn name(&self) -> &'static str {
+        "pause"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        env.running()?.pause(cx).await
+    }
+}
+
+struct Resume;
+
+#[async_trait]
+impl Step<Env, Memo> for Resume {
+    fn name(&self) -> &'static str {
+        "resume"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        env.running()?.resume(cx).await
+    }
+}

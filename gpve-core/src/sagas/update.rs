@@ -1,0 +1,299 @@
+//! Changing a guest's spec: at once where the running machine can, otherwise at its next start.
+//!
+//! The record's `spec` is what was asked, its `running` what the process has; what is pending is their difference.
+
+use async_trait::async_trait;
+
+use super::guest_clone::random_mac;
+use super::volumes::MakeVolumes;
+use crate::error::{Error, Result};
+use crate::node::{Env, Memo, volumes, wiring};
+use crate::patch::SpecPatch;
+use crate::ports::{ConfigPatch, Hotplug, HotplugChange, OpCx, PortId};
+use crate::saga::{Step, Steps};
+use crate::types::{DiskSlot, DiskSource, DiskSpec, NicIndex, NicSpec, ResolvedDisk, ResolvedNic, VmSpec, VolumeId};
+
+/// Most volumes that can hang on a guest unused, as in PVE.
+const UNUSED: u8 = 255;
+
+pub(super) fn steps(patch: &ConfigPatch) -> Steps<Env, Memo> {
+    vec![
+        Box::new(Plan(patch.clone())),
+        Box::new(MakeVolumes),
+        Box::new(ApplyLive),
+        Box::new(Record(patch.clone())),
+        Box::new(DropVolumes),
+    ]
+}
+
+/// Decides the new spec: names, addresses, what becomes unused, what goes.
+struct Plan(ConfigPatch);
+
+#[async_trait]
+impl Step<Env, Memo> for Plan {
+    fn name(&self) -> &'static str {
+        "plan"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let record = env.record();
+        let mut spec = record.spec.clone();
+        if let Some(running) = &record.running {
+            spec = SpecPatch::between(&spec, running)?.only(&self.0.revert).apply(&spec)?;
+        }
+        spec = self.0.spec.apply(&spec)?;
+        memo.doomed = record.spec.unused.values().filter(|v| !mentions(&spec, v)).cloned().collect();
+        let owned: Vec<VolumeId> = record.spec.owned_volumes().cloned().collect();
+        for id in owned.into_iter().filter(|v| !memo.doomed.contains(v)) {
+            if !mentions(&spec, &id) {
+                put_unused(&mut spec, id)?;
+            }
+        }
+        // A volume that went from `unusedN` back into a slot is no longer unused.
+        let in_slots: Vec<VolumeId> = spec.disks.values().filter_map(DiskSpec::volume).cloned().collect();
+        spec.unused.retain(|_, v| !in_slots.contains(v));
+        for nic in spec.networks.values_mut().filter(|n| n.mac_address.is_none()) {
+            nic.mac_address = Some(random_mac());
+        }
+        let bad = spec.check();
+        if !bad.is_empty() {
+            return Err(Error::invalid("guest.update", bad).on(env.vmid()));
+        }
+        super::guest_create::check_given_volumes(env, cx, &spec).await?;
+        memo.volumes = volumes::plan(env, cx, &mut spec).await?;
+        memo.spec = Some(Box::new(spec));
+        Ok(())
+    }
+}
+
+fn mentions(spec: &VmSpec, volume: &VolumeId) -> bool {
+    spec.disks.values().any(|d| d.volume() == Some(volume)) || spec.unused.values().any(|v| v == volume)
+}
+
+/// Hangs a volume on the spec as unused.
+pub(super) fn put_unused(spec: &mut VmSpec, volume: VolumeId) -> Result<()> {
+    let free = (0..=UNUSED).find(|n| !spec.unused.contains_key(n));
+    let full = || Error::new(crate::error::ErrorKind::ResourceExhausted, "guest.update", "no free 'unused' slot: delete unused disks first");
+    spec.unused.insert(free.ok_or_else(full)?, volume);
+    Ok(())
+}
+
+/// Changes the running machine, one path after the other. Undo changes back what was changed.
+struct ApplyLive;
+
+#[async_trait]
+impl Step<Env, Memo> for ApplyLive {
+    fn name(&self) -> &'static str {
+        "hotplug"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let (Some(live), Some(old)) = (env.live(), env.record().running) else { return Ok(()) };
+        let Some(new) = memo.spec.clone() else { return Ok(()) };
+        let changes = SpecPatch::between(&old, &new)?;
+        for path in changes.paths().map(str::to_owned).collect::<Vec<_>>() {
+            if memo.applied.contains(&path) {
+                continue;
+            }
+            if is_inert(&path) {
+                memo.applied.push(path);
+                continue;
+            }
+            if let Some(hotplug) = live.hotplug()
+                && plug(env, cx, hotplug, &path, &old, &new).await?
+            {
+                cx.log(format!("{path}: changed in the running VM"));
+                memo.applied.push(path);
+            } else {
+                cx.log(format!("{path}: will change at the next start"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let (Some(live), Some(old)) = (env.live(), env.record().running) else { return Ok(()) };
+        let Some(new) = memo.spec.clone() else { return Ok(()) };
+        while let Some(path) = memo.applied.last().cloned() {
+            if !is_inert(&path)
+                && let Some(hotplug) = live.hotplug()
+            {
+                plug(env, cx, hotplug, &path, &new, &old).await?;
+            }
+            memo.applied.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Paths that no process knows of: they are in force as soon as they are written down.
+fn is_inert(path: &str) -> bool {
+    const INERT: [&str; 8] = ["description", "tags", "onBoot", "startup", "protection", "template", "memory.shares", "reboot"];
+    INERT.contains(&path) || path.starts_with("unused.") || path.starts_with("other.")
+}
+
+/// Changes one path from `old` to `new` in the running machine; `false` if it cannot.
+async fn plug(env: &Env, cx: &OpCx, hotplug: &dyn Hotplug, path: &str, old: &VmSpec, new: &VmSpec) -> Result<bool> {
+    match path.split_once('.') {
+        Some(("disks", slot)) => match slot.parse() {
+            Ok(slot) => plug_disk(env, cx, hotplug, slot, old.disks.get(&slot), new.disks.get(&slot)).await,
+            Err(_) => Ok(false),
+        },
+        Some(("networks", index)) => match index.parse() {
+            Ok(index) => plug_nic(env, cx, hotplug, index, old.networks.get(&index), new.networks.get(&index)).await,
+            Err(_) => Ok(false),
+        },
+        Some(("cpu", "limit" | "units")) => {
+            apply_if_can(cx, hotplug, HotplugChange::CpuLimits { limit: new.cpu.limit, units: new.cpu.units }).await
+        }
+        _ => Ok(false),
+    }
+}
+
+async fn apply_if_can(cx: &OpCx, hotplug: &dyn Hotplug, change: HotplugChange) -> Result<bool> {
+    if !hotplug.can(&change) {
+        return Ok(false);
+    }
+    hotplug.apply(cx, change).await.map(|()| true)
+}
+
+fn resolved_disk(disk: &DiskSpec) -> ResolvedDisk {
+    ResolvedDisk { volume: disk.volume().cloned(), cdrom: disk.is_cdrom(), options: disk.options.clone() }
+}
+
+async fn plug_disk(
+    env: &Env,
+    cx: &OpCx,
+    hotplug: &dyn Hotplug,
+    slot: DiskSlot,
+    old: Option<&DiskSpec>,
+    new: Option<&DiskSpec>,
+) -> Result<bool> {
+    match (old, new) {
+        (None, Some(disk)) => {
+            let resolved = resolved_disk(disk);
+            let Some(volume) = wiring::attach_volume(env, cx, &resolved).await? else { return Ok(false) };
+            apply_if_can(cx, hotplug, HotplugChange::AddDisk { slot, disk: resolved, volume }).await
+        }
+        (Some(disk), None) => {
+            let gone = apply_if_can(cx, hotplug, HotplugChange::RemoveDisk { slot }).await?;
+            if gone {
+                wiring::detach_volumes(env, cx, disk.volume().cloned()).await?;
+            }
+            Ok(gone)
+        }
+        (Some(a), Some(b)) if a.is_cdrom() && b.is_cdrom() => {
+            let medium = wiring::attach_volume(env, cx, &resolved_disk(b)).await?;
+            let changed = apply_if_can(cx, hotplug, HotplugChange::ChangeMedium { slot, medium }).await?;
+            if changed && a.volume() != b.volume() {
+                wiring::detach_volumes(env, cx, a.volume().cloned()).await?;
+            }
+            Ok(changed)
+        }
+        (Some(a), Some(b)) => Ok(same_hardware(a, b)),
+        (None, None) => Ok(false),
+    }
+}
+
+/// True if two disks differ only in what no process sees.
+fn same_hardware(a: &DiskSpec, b: &DiskSpec) -> bool {
+    let plain = |d: &DiskSpec| {
+        let mut d = d.clone();
+        (d.options.backup, d.options.replicate, d.options.format) = (None, None, None);
+        if let DiskSource::Volume { size, .. } = &mut d.source {
+            *size = None;
+        }
+        d
+    };
+    plain(a) == plain(b)
+}
+
+async fn plug_nic(
+    env: &Env,
+    cx: &OpCx,
+    hotplug: &dyn Hotplug,
+    index: NicIndex,
+    old: Option<&NicSpec>,
+    new: Option<&NicSpec>,
+) -> Result<bool> {
+    match (old, new) {
+        (None, Some(nic)) => {
+            let Some(mac) = nic.mac_address else { return Ok(false) };
+            let resolved = ResolvedNic { mac, spec: nic.clone() };
+            let port = wiring::attach_port(env, cx, index, &resolved).await?;
+            wiring::link(env, cx, index, &resolved).await?;
+            let plugged = apply_if_can(cx, hotplug, HotplugChange::AddNic { index, nic: resolved, port }).await;
+            if !matches!(plugged, Ok(true)) {
+                wiring::detach_ports(env, cx, &[PortId { vmid: env.vmid(), nic: index }]).await?;
+            }
+            plugged
+        }
+        (Some(_), None) => {
+            let gone = apply_if_can(cx, hotplug, HotplugChange::RemoveNic { index }).await?;
+            if gone {
+                wiring::detach_ports(env, cx, &[PortId { vmid: env.vmid(), nic: index }]).await?;
+            }
+            Ok(gone)
+        }
+        (Some(a), Some(b)) if only_cable_differs(a, b) => {
+            let up = b.link_down != Some(true);
+            apply_if_can(cx, hotplug, HotplugChange::SetLink { index, up }).await
+        }
+        _ => Ok(false),
+    }
+}
+
+fn only_cable_differs(a: &NicSpec, b: &NicSpec) -> bool {
+    NicSpec { link_down: None, ..a.clone() } == NicSpec { link_down: None, ..b.clone() }
+}
+
+/// Writes down the new spec and what of it runs.
+struct Record(ConfigPatch);
+
+#[async_trait]
+impl Step<Env, Memo> for Record {
+    fn name(&self) -> &'static str {
+        "record"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        let Some(mut spec) = memo.spec.clone() else { return Err(Error::internal("guest.update", "no spec was planned")) };
+        for disk in spec.disks.values_mut() {
+            super::guest_create::fill_in_size(env, cx, disk).await?;
+        }
+        let running = match env.record().running {
+            Some(running) => Some(Box::new(SpecPatch::between(&running, &spec)?.only(&memo.applied).apply(&running)?)),
+            None => None,
+        };
+        let name = self.0.name.clone();
+        env.update(|r| {
+            if r.spec != *spec || name.is_some() {
+                r.generation += 1;
+            }
+            r.spec = *spec;
+            r.running = running;
+            if let Some(name) = name {
+                r.name = name;
+            }
+        })
+        .await
+    }
+}
+
+/// Deletes volumes that were unused and are not mentioned any more. The spec is in force already: what cannot be deleted
+/// is a warning.
+struct DropVolumes;
+
+#[async_trait]
+impl Step<Env, Memo> for DropVolumes {
+    fn name(&self) -> &'static str {
+        "drop"
+    }
+
+    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        if let Err(e) = volumes::delete(env, cx, memo.doomed.clone()).await {
+            cx.warn(format!("an unused volume stays on its storage: {}", e.report()));
+        }
+        Ok(())
+    }
+}
