@@ -1,16 +1,27 @@
 //! `cargo xtask`: the project's tasks. Run it without arguments for the list.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a developer's tool: it runs programs and reads the clock itself")]
 
+mod bench;
 mod failure;
 mod guest;
+mod layers;
+mod needs;
 mod place;
 mod program;
+mod suite;
+mod tally;
 
 use std::process::ExitCode;
 
 use failure::{Failure, Result};
+use program::Program;
 
 const USAGE: &str = "usage: cargo xtask TASK
+  demo [--once]   install what is missing, build, start a server, boot a guest on it; --once ends when the guest is up
+  test [STEP]     install what is missing, run every test (or the steps whose names hold STEP)
+  ci              what continuous integration runs: the same, built outside of the clone
+  layers          check which crate uses which, and who touches processes, clocks and wires
+  bench [NAME]    measure, and write docs/benchmarks.md
   guest-image     build the demo and test guest into the cache; print where its files are, as JSON";
 
 fn main() -> ExitCode {
@@ -27,6 +38,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[&str]) -> Result {
     match arguments {
+        ["test", wanted @ ..] => suite::run(wanted),
+        ["ci"] => Program::new(place::root().join(".ci/run")).run(),
+        ["bench", wanted @ ..] => bench::run(wanted),
+        ["layers"] => layers::check(),
         ["guest-image"] => {
             println!("{}", guest::image()?.describe());
             Ok(())

@@ -1,7 +1,7 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::failure::{Context as _, Failure, Result};
 
@@ -44,6 +44,12 @@ impl Program {
         self
     }
 
+    /// Takes a variable out of the inherited environment.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     pub(crate) fn directory(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
         self
@@ -70,11 +76,6 @@ impl Program {
     /// Runs it without showing what it prints, unless it fails.
     pub(crate) fn quiet(self) -> Result {
         self.read().map(drop)
-    }
-
-    /// Runs it whatever its exit code.
-    pub(crate) fn output(mut self) -> Result<Output> {
-        self.command.output().context(format!("cannot start `{}`", self.shown))
     }
 
     /// Hands the prepared command over, for programs that run beside this one.

@@ -11,23 +11,8 @@ use crate::program::Program;
 
 /// Drivers loaded at boot, where the kernel has them as modules: what QEMU's machines offer, and the power button.
 const MODULES_LOADED: &[&str] = &[
-    "virtio_pci",
-    "virtio_mmio",
-    "virtio_blk",
-    "virtio_scsi",
-    "sd_mod",
-    "virtio_net",
-    "virtio_console",
-    "virtio-rng",
-    "virtio_balloon",
-    "ata_piix",
-    "ata_generic",
-    "ahci",
-    "nvme",
-    "e1000",
-    "e1000e",
-    "button",
-    "evdev",
+    "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net", "virtio_console", "virtio-rng", "virtio_balloon",
+    "ata_piix", "ata_generic", "ahci", "nvme", "e1000", "e1000e", "button", "evdev",
 ];
 
 /// Drivers that the kernel loads when something is mounted or plugged in.
@@ -48,21 +33,7 @@ const SCRIPTS: &[(&str, &str)] = &[
 ];
 
 const DIRECTORIES: &[&str] = &[
-    "bin",
-    "sbin",
-    "dev",
-    "etc",
-    "lib",
-    "lib/modules",
-    "lib/x86_64-linux-gnu",
-    "lib64",
-    "proc",
-    "root",
-    "run",
-    "sys",
-    "tmp",
-    "usr",
-    "var",
+    "bin", "sbin", "dev", "etc", "lib", "lib/modules", "lib/x86_64-linux-gnu", "lib64", "proc", "root", "run", "sys", "tmp", "usr", "var",
 ];
 
 /// Everything here that decides what the initrd is.

@@ -1,0 +1,69 @@
+use std::fs;
+
+use super::Suite;
+use crate::failure::{Context as _, Result};
+use crate::place;
+use crate::program::{Program, find, say};
+use crate::tally::Tally;
+
+/// How long each target runs in the common run; `GPVE_FUZZ_SECONDS=60` makes it the long one.
+const SECONDS_EACH: &str = "10";
+
+/// What cargo-fuzz passes: the address sanitizer, and the coverage that libFuzzer steers by.
+const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Zsanitizer=address \
+    -Cdebug-assertions -Ccodegen-units=1";
+
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// Runs every fuzz target for a few seconds.
+pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
+    let manifest = place::root().join("fuzz/Cargo.toml");
+    if !manifest.is_file() {
+        tally.skip("fuzz", "fuzz/Cargo.toml is not in this tree");
+        return Ok(());
+    }
+    let has_nightly = find("rustup").is_some() && Program::new("rustup").args(["run", "nightly", "rustc", "--version"]).quiet().is_ok();
+    if !has_nightly {
+        tally.skip("fuzz", "no nightly toolchain; get it with `rustup toolchain install nightly`");
+        return Ok(());
+    }
+    let target = suite.target.join("fuzz");
+    let build =
+        Program::new("rustup").args(["run", "nightly", "cargo", "build", "--quiet", "--release", "--target", TRIPLE, "--manifest-path"]);
+    let build = build.arg(&manifest).env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", RUSTFLAGS);
+    // What xtask's own cargo set would override the nightly one.
+    build.without("RUSTC").without("RUSTDOC").without("RUSTUP_TOOLCHAIN").run()?;
+    let seconds = std::env::var("GPVE_FUZZ_SECONDS").unwrap_or_else(|_| SECONDS_EACH.to_owned());
+    for name in targets(&fs::read_to_string(&manifest)?) {
+        say(format!("fuzzing {name} for {seconds} s"));
+        let corpus = place::cache()?.join("corpus").join(&name);
+        fs::create_dir_all(&corpus).context(corpus.display())?;
+        let seeds = place::root().join("fuzz/seeds").join(&name);
+        let fuzz = Program::new(target.join(TRIPLE).join("release").join(&name)).arg(format!("-max_total_time={seconds}"));
+        let fuzz = fuzz.args(["-print_final_stats=0", "-verbosity=0", "-timeout=5", "-rss_limit_mb=2048"]).arg(&corpus);
+        let fuzz = if seeds.is_dir() { fuzz.arg(seeds) } else { fuzz };
+        suite.check(tally, &format!("fuzz {name}"), fuzz.directory(&corpus))?;
+    }
+    Ok(())
+}
+
+/// The names of the `[[bin]]` tables of the manifest.
+fn targets(manifest: &str) -> Vec<String> {
+    let tables = manifest.split("[[bin]]").skip(1);
+    let name = |table: &str| {
+        let line = table.lines().find_map(|line| line.strip_prefix("name")).and_then(|line| line.split('"').nth(1));
+        line.map(str::to_owned)
+    };
+    tables.filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_targets_are_the_manifests_binaries() {
+        let manifest =
+            "[package]\nname = \"gpve-fuzz\"\n\n[[bin]]\nname = \"qmp_codec\"\npath = \"a.rs\"\n[[bin]]\npath = \"b.rs\"\nname=\"size\"\n";
+        assert_eq!(super::targets(manifest), ["qmp_codec", "size"]);
+    }
+}
