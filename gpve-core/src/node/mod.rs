@@ -7,6 +7,7 @@
 //! - `task.rs`: durable tasks, a view of the saga log. `memo.rs`: what sagas know. `record.rs`: what is kept of a guest.
 //! - `volumes.rs`, `wiring.rs`: what sagas do with storages and the network.
 //! - `recover.rs`: what happens after a crash: adopt, kill strays, finish or undo what was under way.
+//! - `remote.rs`: the port over bytes.
 //! - `observe.rs`: the numbered stream of what the node sees. `sample.rs`: figures, every few seconds.
 //!
 //! Invariants: state is durable before it is announced; a guest has one owner; nothing is on the host that is in no
@@ -21,6 +22,7 @@ mod memo;
 mod observe;
 mod record;
 mod recover;
+mod remote;
 mod sample;
 mod task;
 pub(crate) mod volumes;
@@ -28,6 +30,7 @@ pub(crate) mod wiring;
 
 pub use builder::NodeBuilder;
 pub use engine::NodeEngine;
+pub use remote::{Loopback, RemoteNode, Transport, answer, open};
 pub(crate) use env::Env;
 pub(crate) use memo::{Memo, PlannedVolume, VolumeOrigin};
 pub(crate) use record::GuestRecord;
