@@ -5,3 +5,7 @@
     clippy::panic,
     reason = "a suite is a test: it panics with a sentence that says which promise was broken"
 )]
+
+mod store;
+
+pub use store::{StoreFixture, store};
