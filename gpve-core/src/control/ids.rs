@@ -1,0 +1,111 @@
+//! Numbers and addresses of guests: each given out once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::cache::Cache;
+use super::keys;
+use super::records::Records;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{Expect, Mutation, Revision, Txn, TxnOutcome};
+use crate::types::{MacAddr, VmSpec, Vmid};
+
+/// How long a number given out by `next_vmid` is kept for its caller: the time between asking and creating.
+pub const VMID_LEASE: Duration = Duration::from_secs(60);
+/// Most numbers given out and not yet used; a caller that only asks is told to stop.
+pub const VMID_LEASES_MAX: usize = 10_000;
+/// Most random addresses tried for one card: with a million cards in use one in sixteen is taken.
+const MAC_TRIES: usize = 32;
+
+/// Gives out numbers, one caller at a time in this process; between processes the store decides.
+#[derive(Default)]
+pub(super) struct Ids {
+    /// The last one given out and its revision: the cache may not show it yet.
+    recent: Mutex<Recent>,
+}
+
+#[derive(Default)]
+struct Recent(BTreeSet<Vmid>, Revision);
+
+impl Ids {
+    /// The lowest number that is neither used nor given out, kept for the caller for [`VMID_LEASE`].
+    pub(super) async fn lease(&self, records: &Records) -> Result<Vmid> {
+        let mut recent = self.recent.lock().await;
+        if records.cache.leased() >= VMID_LEASES_MAX {
+            let message = format!("{VMID_LEASES_MAX} guest ids are given out and unused: create guests or wait a minute");
+            return Err(Error::new(ErrorKind::ResourceExhausted, "vmid.next", message));
+        }
+        let lease = records.store.grant(VMID_LEASE).await?;
+        let mut from = Vmid::MIN;
+        loop {
+            let vmid = lowest_free(&records.cache, from, |v| recent.0.contains(&v)).ok_or_else(none_left)?;
+            let key = keys::vmid_lease(vmid)?;
+            let put = Mutation::Put { key: key.clone(), value: Vec::new().into(), lease: Some(lease) };
+            let expect = vec![Expect::Absent(keys::guest(vmid)?), Expect::Absent(key)];
+            match records.store.commit(Txn { expect, then: vec![put] }).await? {
+                TxnOutcome::Committed(revision) => {
+                    recent.note(&records.cache, vmid, revision);
+                    return Ok(vmid);
+                }
+                TxnOutcome::Refused { .. } => from = vmid.next().ok_or_else(none_left)?,
+            }
+        }
+    }
+}
+
+impl Recent {
+    /// Remembers numbers until the cache shows them.
+    fn note(&mut self, cache: &Cache, vmid: Vmid, revision: Revision) {
+        if cache.snapshot().revision() >= self.1 {
+            self.0.clear();
+        }
+        self.0.insert(vmid);
+        self.1 = revision;
+    }
+}
+
+/// The lowest number from `from` on that the cache shows neither used nor given out, and that is not `taken`.
+pub(super) fn lowest_free(cache: &Cache, from: Vmid, taken: impl Fn(Vmid) -> bool) -> Option<Vmid> {
+    let snapshot = cache.snapshot();
+    let mut candidate = Some(from);
+    while let Some(vmid) = candidate {
+        if snapshot.get(vmid).is_none() && !cache.is_leased(vmid) && !taken(vmid) {
+            return Some(vmid);
+        }
+        candidate = vmid.next();
+    }
+    None
+}
+
+pub(super) fn none_left() -> Error {
+    Error::new(ErrorKind::ResourceExhausted, "vmid.next", "every guest id from 100 to 999999999 is in use")
+}
+
+/// Fills in what is allocated at creation: system UUID, generation id, and an address for every card without one.
+/// Addresses are random and differ from those `in_use`; two guests made at the same time can meet with a chance of one
+/// in 16 million per pair.
+pub(super) fn allocate(spec: &mut VmSpec, in_use: &BTreeSet<MacAddr>, mut random: impl FnMut() -> Uuid) -> Result<()> {
+    spec.uuid.get_or_insert_with(&mut random);
+    spec.generation_id.get_or_insert_with(&mut random);
+    let mut own: BTreeSet<MacAddr> = spec.networks.values().filter_map(|n| n.mac_address).collect();
+    for nic in spec.networks.values_mut().filter(|n| n.mac_address.is_none()) {
+        let address = std::iter::repeat_with(|| mac_from(random())).take(MAC_TRIES).find(|m| !in_use.contains(m) && !own.contains(m));
+        let address = address.ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, "nic.address", "no address was found that is free"))?;
+        own.insert(address);
+        nic.mac_address = Some(address);
+    }
+    Ok(())
+}
+
+fn mac_from(random: Uuid) -> MacAddr {
+    let [a, b, c, ..] = *random.as_bytes();
+    MacAddr::local([a, b, c])
+}
+
+/// Addresses of all cards of all guests.
+pub(super) fn addresses(cache: &Cache) -> BTreeSet<MacAddr> {
+    cache.snapshot().iter().flat_map(|e| e.guest.spec().networks.values()).filter_map(|n| n.mac_address).collect()
+}

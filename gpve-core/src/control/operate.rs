@@ -1,0 +1,243 @@
+//! Operations on guests that exist.
+
+use serde::Serialize;
+
+use super::call::{Accepted, Answer, Call, Plan};
+use super::checks;
+use super::job::{Begun, Job};
+use super::nodes::NodeMirror;
+use super::plane::ControlPlane;
+use super::request::{DeleteGuest, UpdateGuest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{
+    ConfigPatch, DeleteOptions, Operation, OperationRequest, ResizeTo, ShutdownOptions, TaskFilter, TaskReport, TaskState,
+};
+use crate::types::{ByteSize, DiskFormat, DiskSlot, NodeName, OperationId, SnapName, StorageId, Vmid, VolumeId, VolumeName};
+
+/// Each returns once the node has accepted the task and reads show it. A guest that does not exist is
+/// [`ErrorKind::NotFound`]; whatever depends on the tasks before it fails in the task.
+impl ControlPlane {
+    /// Starts a stopped guest.
+    pub async fn start(&self, call: &Call, vmid: Vmid) -> Result<Answer> {
+        self.operate(call, vmid, "start", Operation::Start).await
+    }
+
+    /// Ends a guest at once.
+    pub async fn stop(&self, call: &Call, vmid: Vmid) -> Result<Answer> {
+        self.operate(call, vmid, "stop", Operation::Stop).await
+    }
+
+    /// Asks a guest to power off.
+    pub async fn shutdown_guest(&self, call: &Call, vmid: Vmid, options: ShutdownOptions) -> Result<Answer> {
+        self.operate(call, vmid, "shutdown", Operation::Shutdown(options)).await
+    }
+
+    /// Shuts a guest down and starts it again, with pending changes in force.
+    pub async fn reboot(&self, call: &Call, vmid: Vmid, options: ShutdownOptions) -> Result<Answer> {
+        self.operate(call, vmid, "reboot", Operation::Reboot(options)).await
+    }
+
+    /// Resets a guest.
+    pub async fn reset(&self, call: &Call, vmid: Vmid) -> Result<Answer> {
+        self.operate(call, vmid, "reset", Operation::Reset).await
+    }
+
+    /// Halts a guest's processors.
+    pub async fn pause(&self, call: &Call, vmid: Vmid) -> Result<Answer> {
+        self.operate(call, vmid, "pause", Operation::Pause).await
+    }
+
+    /// Sets a guest's processors going.
+    pub async fn resume(&self, call: &Call, vmid: Vmid) -> Result<Answer> {
+        self.operate(call, vmid, "resume", Operation::Resume).await
+    }
+
+    /// Makes a stopped guest a template; `disk` limits it to one disk.
+    pub async fn template(&self, call: &Call, vmid: Vmid, disk: Option<DiskSlot>) -> Result<Answer> {
+        self.operate(call, vmid, "template", Operation::Template { disk }).await
+    }
+
+    /// Takes a snapshot.
+    pub async fn snapshot(&self, call: &Call, vmid: Vmid, name: SnapName, description: String) -> Result<Answer> {
+        self.operate(call, vmid, "snapshot", Operation::Snapshot { name, description }).await
+    }
+
+    /// Deletes a snapshot; `force` forgets it even if a disk's part cannot be deleted.
+    pub async fn delete_snapshot(&self, call: &Call, vmid: Vmid, name: SnapName, force: bool) -> Result<Answer> {
+        self.operate(call, vmid, "delete-snapshot", Operation::DeleteSnapshot { name, force }).await
+    }
+
+    /// Sets a guest back to a snapshot; `start` starts it afterwards.
+    pub async fn rollback(&self, call: &Call, vmid: Vmid, name: SnapName, start: bool) -> Result<Answer> {
+        self.operate(call, vmid, "rollback", Operation::Rollback { name, start }).await
+    }
+
+    /// Changes a snapshot's description.
+    pub async fn describe_snapshot(&self, call: &Call, vmid: Vmid, name: SnapName, description: String) -> Result<Answer> {
+        self.operate(call, vmid, "describe-snapshot", Operation::DescribeSnapshot { name, description }).await
+    }
+
+    /// Grows a disk. A `digest` that is not the configuration's is [`ErrorKind::Conflict`].
+    pub async fn resize(&self, call: &Call, vmid: Vmid, disk: DiskSlot, size: ResizeTo, digest: Option<&str>) -> Result<Answer> {
+        let guest = self.guest_or_missing("guest.resize", vmid)?;
+        checks::digest(&guest, digest)?;
+        if !guest.spec().disks.contains_key(&disk) {
+            return Err(Error::field("guest.resize", "disk", format!("vm {vmid} has no disk {disk}")));
+        }
+        self.operate(call, vmid, "resize", Operation::Resize { disk, size }).await
+    }
+
+    /// Makes a volume that no slot uses yet; `owner` need not exist.
+    pub async fn allocate_volume(&self, call: &Call, node: &NodeName, owner: Vmid, request: AllocateVolume) -> Result<Answer> {
+        let AllocateVolume { storage, name, format, size } = request;
+        let operation = Operation::AllocateVolume { storage, name, format, size };
+        let mirror = self.mirror(node)?.clone();
+        self.operate_on(call, &mirror, owner, "allocate-volume", operation).await
+    }
+
+    /// Deletes a volume that no slot uses; `owner` need not exist.
+    pub async fn destroy_volume(&self, call: &Call, node: &NodeName, owner: Vmid, volume: VolumeId) -> Result<Answer> {
+        let mirror = self.mirror(node)?.clone();
+        self.operate_on(call, &mirror, owner, "destroy-volume", Operation::DestroyVolume { volume }).await
+    }
+
+    /// Removes a guest and its volumes.
+    pub async fn delete(&self, call: &Call, vmid: Vmid, request: DeleteGuest) -> Result<Answer> {
+        let DeleteGuest { purge, destroy_unreferenced, stop_first } = request;
+        let delete = Operation::Delete(DeleteOptions { purge, destroy_unreferenced });
+        let guest = self.guest_or_missing("guest.delete", vmid)?;
+        if call.dry_run {
+            let stop = stop_first.then(|| format!("end vm {vmid} if it runs"));
+            let volumes = guest.spec().owned_volumes().map(|v| format!("delete volume {v}"));
+            let steps = stop.into_iter().chain(volumes).chain([format!("remove vm {vmid}")]).collect();
+            return Ok(Answer::Plan(Box::new(Plan::of("delete", vmid, guest.node().clone(), steps))));
+        }
+        let mirror = self.mirror(guest.node())?.clone();
+        let job = match self.begin(call, "delete", format!("vm {vmid}"), &request).await? {
+            Begun::Go(job) => *job,
+            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+        };
+        let result = async {
+            if stop_first {
+                // Queued before the deletion; a stopped guest is left as it is.
+                self.give(call, &mirror, vmid, following(&job.operation, "stop")?, Operation::Stop).await?;
+            }
+            self.give(call, &mirror, vmid, job.operation.clone(), delete).await
+        };
+        let result = Box::pin(result).await;
+        self.end(call, job, result.map(Answer::Accepted)).await
+    }
+
+    /// Changes a guest's configuration. What the machine cannot take while it runs becomes pending.
+    ///
+    /// With `wait` it returns when the change is made, and [`Answer::Unchanged`] without a task if it is so already.
+    pub async fn update(&self, call: &Call, vmid: Vmid, request: UpdateGuest) -> Result<Answer> {
+        let guest = self.guest_or_missing("guest.update", vmid)?;
+        checks::digest(&guest, request.digest.as_deref())?;
+        let after = request.patch.apply(guest.spec())?;
+        checks::spec("guest.update", &after)?;
+        if call.dry_run {
+            let changes: Vec<String> = request.patch.paths().map(str::to_owned).collect();
+            let steps = changes.iter().map(|c| format!("change {c}")).collect();
+            let plan = Plan::of("update", vmid, guest.node().clone(), steps);
+            return Ok(Answer::Plan(Box::new(Plan { changes, spec: Some(after), ..plan })));
+        }
+        let same = after == *guest.spec() && request.name.as_ref().is_none_or(|n| *n == guest.name) && request.revert.is_empty();
+        if same && request.wait && self.is_idle(vmid) {
+            return Ok(Answer::Unchanged(vmid));
+        }
+        let mirror = self.mirror(guest.node())?.clone();
+        let job = match self.begin(call, "update", format!("vm {vmid}"), &request).await? {
+            Begun::Go(job) => *job,
+            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+        };
+        let UpdateGuest { patch, name, digest, revert, wait } = request;
+        let operation = Operation::Update(ConfigPatch { spec: patch, name, digest, revert });
+        let result = Box::pin(self.give_and_wait(call, &mirror, vmid, &job, operation, wait)).await;
+        self.end(call, job, result.map(Answer::Accepted)).await
+    }
+
+    async fn give_and_wait(
+        &self,
+        call: &Call,
+        mirror: &NodeMirror,
+        vmid: Vmid,
+        job: &Job,
+        operation: Operation,
+        wait: bool,
+    ) -> Result<Accepted> {
+        let accepted = self.give(call, mirror, vmid, job.operation.clone(), operation).await?;
+        if wait {
+            outcome(&*mirror.ended(&accepted.upid).await?)?;
+        }
+        Ok(Accepted { revision: self.guests().revision(), ..accepted })
+    }
+
+    /// True if no task of the guest is on its way.
+    pub(super) fn is_idle(&self, vmid: Vmid) -> bool {
+        let filter = TaskFilter { vmid: Some(vmid), running: Some(true), ..TaskFilter::default() };
+        self.tasks(None, &filter).is_empty()
+    }
+
+    async fn operate(&self, call: &Call, vmid: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
+        let mirror = self.mirror_of(verb, vmid)?.clone();
+        self.operate_on(call, &mirror, vmid, verb, operation).await
+    }
+
+    async fn operate_on(&self, call: &Call, mirror: &NodeMirror, vmid: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
+        if call.dry_run {
+            let steps = vec![format!("{verb} vm {vmid}")];
+            return Ok(Answer::Plan(Box::new(Plan::of(verb, vmid, mirror.name().clone(), steps))));
+        }
+        let job = match self.begin(call, verb, format!("vm {vmid}"), &operation).await? {
+            Begun::Go(job) => *job,
+            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+        };
+        let result = self.give(call, mirror, vmid, job.operation.clone(), operation).await;
+        self.end(call, job, result.map(Answer::Accepted)).await
+    }
+
+    /// Gives the node an operation on a guest.
+    pub(super) async fn give(
+        &self,
+        call: &Call,
+        mirror: &NodeMirror,
+        vmid: Vmid,
+        id: OperationId,
+        operation: Operation,
+    ) -> Result<Accepted> {
+        let upid = self.submit(mirror, OperationRequest { id, user: call.user.clone(), vmid, operation }).await?;
+        Ok(Accepted { vmid, node: mirror.name().clone(), upid, revision: self.guests().revision() })
+    }
+}
+
+/// A volume to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AllocateVolume {
+    /// Where.
+    pub storage: StorageId,
+    /// Its name; absent: the first free one.
+    pub name: Option<VolumeName>,
+    /// Layout; absent: the storage's default.
+    pub format: Option<DiskFormat>,
+    /// Size.
+    pub size: ByteSize,
+}
+
+/// The id of an operation that belongs to another: the same for every attempt.
+pub(super) fn following(operation: &OperationId, what: &str) -> Result<OperationId> {
+    let id = format!("{operation}-{what}");
+    id.parse().map_err(|e: crate::types::TextError| Error::internal("operation.id", e.to_string()))
+}
+
+/// The error of a task that did not do what it was to do.
+pub fn outcome(task: &TaskReport) -> Result<()> {
+    let error = |kind, message: &str| Err(Error::new(kind, "task", message).on(&task.upid));
+    match &task.state {
+        TaskState::Ok | TaskState::Warnings(_) => Ok(()),
+        TaskState::Failed(reason) => error(ErrorKind::FailedPrecondition, reason),
+        TaskState::Cancelled => error(ErrorKind::Cancelled, "the task was cancelled"),
+        TaskState::Stuck(reason) => error(ErrorKind::Stuck, reason),
+        TaskState::Queued | TaskState::Running | TaskState::Undoing => error(ErrorKind::Internal, "the task has not ended"),
+    }
+}
