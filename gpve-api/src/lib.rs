@@ -1,4 +1,5 @@
 //! Wire dialects of gpve.
+pub mod error;
 pub mod pve2;
 pub mod route;
 pub mod routes;

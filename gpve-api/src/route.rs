@@ -16,7 +16,7 @@ pub use format::{Format, PropertyFormat, PropertyKey};
 pub use kind::Kind;
 pub use param::Param;
 pub use router::{Matched, RouteError, Router};
-pub use validate::{Given, Params, Refused, Value};
+pub use validate::{Given, MAX_PARAMS, Params, Refused, Value};
 
 pub(crate) use router::percent_decode;
 pub(crate) use validate::{boolean, check_text, shorten, split_list};

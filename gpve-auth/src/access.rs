@@ -26,7 +26,7 @@ pub enum Denied {
         privileges: Vec<Privilege>,
     },
     /// Only `root@pam` may.
-    #[error("Permission check failed (only root may {0})")]
+    #[error("only root may use '{0}'")]
     RootOnly(&'static str),
 }
 
@@ -67,7 +67,7 @@ pub trait Authority: Send + Sync {
         Decision::Denied(Denied::Missing { path: path.clone(), privileges: privileges.to_vec() })
     }
 
-    /// May `who` use what is reserved to `root@pam` (see [`Identity::is_root`])? `what` completes "only root may ...".
+    /// May `who` use what is reserved to `root@pam` (see [`Identity::is_root`])? `what` names it, such as a parameter.
     fn authorize_root(&self, who: &Identity, what: &'static str) -> Decision {
         if who.is_root() { Decision::Allowed } else { Decision::Denied(Denied::RootOnly(what)) }
     }

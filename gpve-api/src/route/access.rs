@@ -2,6 +2,8 @@
 
 use gpve_auth::{Authority, Decision, Identity, ObjectPath, Privilege};
 
+use super::{Given, Matched, boolean};
+
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy)]
 pub enum Access {
@@ -75,5 +77,32 @@ impl Require {
     pub fn describe(&self) -> String {
         let names: Vec<&str> = self.any.iter().map(|p| p.name()).collect();
         format!("`{}` on `{}`", names.join("` or `"), self.on)
+    }
+}
+
+impl Matched {
+    /// Decides whether `who` may send this request: what the route asks, and what each given parameter asks beside it.
+    /// A parameter that is only for `root@pam` counts as given unless it is a boolean that says no.
+    pub fn authorize(&self, authority: &dyn Authority, who: &Identity, given: &Given) -> Decision {
+        let value = |name: &str| self.value(name).or_else(|| given.get(name)).map(str::to_owned);
+        let decision = self.route.access.decide(authority, who, value);
+        if !decision.is_allowed() || who.is_root() {
+            return decision;
+        }
+        for (name, text) in given.iter() {
+            let Some(param) = self.route.param(name).filter(|_| boolean(text) != Some(false)) else { continue };
+            let asked = match param.privilege {
+                _ if param.root_only => authority.authorize_root(who, param.name),
+                Some(privilege) => {
+                    let path = value("vmid").and_then(|id| format!("/vms/{id}").parse().ok()).unwrap_or_else(ObjectPath::root);
+                    authority.authorize(who, privilege, &path)
+                }
+                None => Decision::Allowed,
+            };
+            if !asked.is_allowed() {
+                return asked;
+            }
+        }
+        Decision::Allowed
     }
 }

@@ -51,6 +51,11 @@ impl Given {
         self.0.is_empty()
     }
 
+    /// Names with their first values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, values)| Some((name.as_str(), values.first()?.as_str())))
+    }
+
     /// The first value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.first().map(String::as_str)
