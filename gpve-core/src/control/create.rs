@@ -218,7 +218,7 @@ impl ControlPlane {
                 events(None, Some(&guest), self.inner.clock.now()).into_iter().for_each(|e| self.inner.events.publish(e));
                 Ok(Accepted { vmid, node, upid, revision })
             }
-            Err(e) if e.retry == Retry::Later => {
+            Err(e) if is_open(e.kind) => {
                 let message = format!(
                     "node {node} does not answer; vm {vmid} is made when it answers again, or give it up with: gpvectl vm delete {vmid}"
                 );
@@ -304,6 +304,11 @@ impl ControlPlane {
         steps.push(format!("record vm {vmid}"));
         Ok(Answer::Plan(Box::new(Plan::of("clone", vmid, source.node().clone(), steps))))
     }
+}
+
+/// Whether a node that answered so may have accepted the operation all the same.
+pub(super) fn is_open(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout)
 }
 
 impl NewGuest<'_> {

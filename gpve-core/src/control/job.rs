@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::call::{Accepted, Answer, Call};
+use super::create::is_open;
 use super::digest::sha256_hex;
 use super::keys;
 use super::plane::ControlPlane;
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Entry, Expect, Key, LeaseId, Mutation, Revision, Txn, TxnOutcome};
 use crate::types::{OperationId, Vmid};
 
@@ -162,7 +163,7 @@ impl ControlPlane {
                 store.commit(Txn { expect, then: vec![slot.put(&remembered)?] }).await?;
             }
             // Whether it happened is open; a repetition finds out.
-            Err(e) if e.retry == Retry::Later => {}
+            Err(e) if is_open(e.kind) => {}
             Ok(_) | Err(_) => store.revoke(slot.lease).await?,
         }
         Ok(())

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
+use super::create::is_open;
 use super::nodes::NodeMirror;
+use super::objects::GuestObject;
 use super::observe::{events, observed, recreated};
 use super::records::{NotInserted, Records};
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, Result};
 use crate::ports::{
     Clock, Event, EventKind, Events, Guest as _, GuestReport, Observation, ObservationStream, Observed, Revision, Seq,
     TaskReport, TaskState, Txn,
@@ -194,7 +196,7 @@ impl Mirror {
     /// Makes the record of a guest as its node reports it; the revision, if something changed.
     async fn write(&self, report: &GuestReport) -> Result<Option<Revision>> {
         let (name, now) = (self.node.name(), self.clock.now());
-        let change = |before: &crate::control::GuestObject| {
+        let change = |before: &GuestObject| {
             if before.node() != name && before.object.metadata.uid != report.uid {
                 tracing::error!(vmid = %report.vmid, here = %name, there = %before.node(), "two nodes have a guest of this number");
                 return Ok(None);
@@ -234,7 +236,7 @@ impl Mirror {
 
     /// Removes the record of a guest that its node no longer has, unless it was written after `newer_than`.
     async fn remove(&self, vmid: Vmid, newer_than: Revision) -> Result<Option<Revision>> {
-        let spare = |guest: &crate::control::GuestObject| guest.node() != self.node.name() || guest.revision > newer_than;
+        let spare = |guest: &GuestObject| guest.node() != self.node.name() || guest.revision > newer_than;
         let Some((gone, revision)) = self.records.remove(vmid, spare).await? else { return Ok(None) };
         events(Some(&gone), None, self.clock.now()).into_iter().for_each(|e| self.events.publish(e));
         Ok(Some(revision))
@@ -243,7 +245,7 @@ impl Mirror {
     /// Ends the record of a guest whose making failed before its node ever showed it.
     async fn settle(&self, task: &TaskReport) -> Result<()> {
         let snapshot = self.records.cache.snapshot();
-        let made_by = |g: &crate::control::GuestObject| g.making.as_ref().is_some_and(|m| m.id == task.operation);
+        let made_by = |g: &GuestObject| g.making.as_ref().is_some_and(|m| m.id == task.operation);
         let Some(entry) = snapshot.iter().find(|e| made_by(&e.guest)) else { return Ok(()) };
         let vmid = entry.guest.id();
         let revision = match &task.state {
@@ -295,12 +297,12 @@ impl Mirror {
 
     /// Submits the making of a guest again: a crash may have come between its record and the node. The same operation
     /// is the same task, so nothing is made twice.
-    async fn make_again(&self, guest: &crate::control::GuestObject) -> Result<Option<Revision>> {
+    async fn make_again(&self, guest: &GuestObject) -> Result<Option<Revision>> {
         let Some(request) = &guest.making else { return Ok(None) };
-        let spare = |g: &crate::control::GuestObject| g.making.as_ref().is_none_or(|m| m.id != request.id);
+        let spare = |g: &GuestObject| g.making.as_ref().is_none_or(|m| m.id != request.id);
         match self.node.node.submit((**request).clone()).await {
             Ok(upid) => self.settle_known(&upid).await.map(|()| None),
-            Err(e) if e.retry == Retry::Later => Err(e),
+            Err(e) if is_open(e.kind) => Err(e),
             Err(e) => {
                 tracing::warn!(vmid = %guest.id(), error = %e.report(), "a guest that was accepted cannot be made");
                 Ok(self.records.remove(guest.id(), spare).await?.map(|(_, revision)| revision))
