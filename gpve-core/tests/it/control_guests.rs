@@ -172,7 +172,8 @@ async fn a_clone_is_a_guest_of_its_own() {
 async fn a_running_guest_is_stopped_before_deletion_if_asked() {
     let world = World::new().await;
     let id = world.made(CreateGuest { start: true, ..numbered(100, small()) }).await;
-    assert_eq!(world.plane.guest(id).unwrap().phase(), GuestPhase::Running);
+    // The start is a task of its own behind the creation.
+    within(world.plane.wait_guest(id, |g| g.is_some_and(|g| g.phase() == GuestPhase::Running))).await.unwrap();
     let refused = match world.plane.delete(&root(), id, DeleteGuest::default()).await {
         Ok(answer) => matches!(world.ended(&answer.accepted().unwrap().upid).await.state, TaskState::Failed(_)),
         Err(e) => e.kind == ErrorKind::FailedPrecondition,

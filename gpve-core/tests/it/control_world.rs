@@ -161,6 +161,13 @@ impl DyingStore {
         self.writes_left.load(Ordering::SeqCst) < 0
     }
 
+    /// Returns once it has died.
+    pub(crate) async fn dead(&self) {
+        while !self.is_dead() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn alive(&self) -> Result<(), StoreError> {
         if self.is_dead() { Err(StoreError::Unavailable("killed".to_owned())) } else { Ok(()) }
     }
