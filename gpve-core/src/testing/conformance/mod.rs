@@ -6,6 +6,12 @@
     reason = "a suite is a test: it panics with a sentence that says which promise was broken"
 )]
 
+mod guest;
+mod network;
+mod storage;
 mod store;
 
+pub use guest::{GuestFixture, guest};
+pub use network::{NetworkFixture, network};
+pub use storage::{RawFiles, StorageFixture, VolumeBytes, storage};
 pub use store::{StoreFixture, store};
