@@ -19,7 +19,7 @@ use crate::ports::{
     AgentCall, ByteStream, ConsoleKind, ContentRequest, Expect, Mutation, Node, NodeInfo, Observed, ObservationStream, OpCx,
     Operation, OperationRequest, Seq, StoragePlugin, TaskFilter, TaskLogLine, TaskReport, TaskState, Txn, VolumeReport,
 };
-use crate::types::{NodeName, OperationId, StorageId, TaskKind, Upid, UserId, Vmid};
+use crate::types::{NodeName, OperationId, StorageId, TaskKind, Timestamp, Upid, UserId, Vmid};
 
 /// How long a call to a guest's agent may take: PVE's own limit for most commands is 10 s.
 const AGENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -131,7 +131,9 @@ impl Inner {
     fn upid(&self, request: &OperationRequest) -> Result<Upid> {
         let (kind, id) = kind_of(request);
         let kind: TaskKind = kind.parse().map_err(|e: crate::types::TextError| Error::internal("node.submit", e.to_string()))?;
-        let (node, start, user) = (self.ports.name.clone(), self.tasks.now(), request.user.clone());
+        // Whole seconds are what the text form keeps.
+        let start = Timestamp::from_secs(self.tasks.now().secs());
+        let (node, user) = (self.ports.name.clone(), request.user.clone());
         Ok(Upid { node, serial: self.tasks.next_serial(), start, kind, id, user })
     }
 

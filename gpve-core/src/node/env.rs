@@ -7,7 +7,7 @@ use super::guest::Guest;
 use super::record::GuestRecord;
 use crate::error::{Error, Result};
 use crate::ports::{Live, Mutation, Observed, StoragePlugin, Txn};
-use crate::types::{StorageId, Timestamp, Vmid};
+use crate::types::{StorageId, Timestamp, Vmid, VolumeId};
 
 /// A guest on its node.
 pub(crate) struct Env {
@@ -81,6 +81,12 @@ impl Env {
     /// Puts the guest's start behind `task`; once, however often it is called.
     pub(crate) async fn start_behind(&self, task: &crate::types::Upid) -> Result<()> {
         self.node.start_behind(self.vmid(), task).await
+    }
+
+    /// True if a running guest of the node has the volume open.
+    pub(crate) fn is_open(&self, volume: &VolumeId) -> bool {
+        let opens = |r: GuestRecord| r.running.is_some_and(|s| s.disks.values().any(|d| d.volume() == Some(volume)));
+        self.node.guests().iter().any(|g| opens(g.record()))
     }
 
     /// All storages of the node.

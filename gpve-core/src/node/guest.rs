@@ -299,7 +299,7 @@ async fn refuse(env: &Env, task: &Arc<Task>, operation: &Operation, request: Req
     match Vm::admit(&record.phase, &context, request) {
         Admission::Proceed => None,
         Admission::AlreadySo => {
-            task.line(&format!("VM {} is so already: nothing to do", env.vmid()));
+            task.line(&format!("nothing to do: VM {} is in that state already", env.vmid()));
             end(task, TaskState::Ok, Vec::new()).await;
             Some(Then::GoOn)
         }
@@ -336,14 +336,10 @@ async fn begin(env: &Env, task: &Task, request: Request, resumed: bool) {
     let (phase, effects) = Vm::step(env.guest.phase(), Input::Begin(request));
     let lock = request.lock().map(str::to_owned);
     let mut record = env.record();
-    if record.phase == phase && record.lock == lock {
-        return;
-    }
     record.phase = phase;
     record.lock = lock;
-    // Durable with the saga's first position would do; a crash before it finds the old phase and a queued task.
     let written = match env.put(&record) {
-        Ok(put) => task.write(|r| r.report.state = TaskState::Running, vec![put], || env.announce(record)).await,
+        Ok(put) => task.begin(vec![put], || env.announce(record)).await,
         Err(e) => Err(e),
     };
     if let Err(e) = written {

@@ -137,6 +137,21 @@ impl Task {
         Ok(())
     }
 
+    /// Begins it, together with `also`: from now on a restart goes on with it without asking again whether it may.
+    pub(super) async fn begin(&self, also: Vec<Mutation>, then: impl FnOnce() + Send) -> Result<()> {
+        self.write(
+            |r| {
+                r.report.state = TaskState::Running;
+                if let Some(work) = &mut r.work {
+                    work.position = Some(Position::start());
+                }
+            },
+            also,
+            then,
+        )
+        .await
+    }
+
     /// Ends it as `state`, together with `also`; its last log line is PVE's `TASK OK` or `TASK ERROR: …`.
     pub(super) async fn end(&self, state: TaskState, also: Vec<Mutation>, then: impl FnOnce() + Send) -> Result<()> {
         let warnings = lock(&self.log).warnings;
@@ -317,7 +332,7 @@ impl Tasks {
             vmid: request.vmid,
             state: TaskState::Queued,
             step: None,
-            started: upid.start,
+            started: self.clock.now(),
             ended: None,
         };
         let work = Work { request, position: None, memo: Memo::default() };

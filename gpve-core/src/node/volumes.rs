@@ -83,7 +83,9 @@ pub(crate) async fn make(env: &Env, cx: &OpCx, owner: Vmid, planned: &PlannedVol
             let import = plugin.import().ok_or_else(|| cannot(&planned.id, "import images"))?;
             let source = open_source(env, cx, from, *source_format).await?;
             let request = ImportVolume { source, snapshot: snapshot.clone(), name, owner, format: *format };
-            import.import(cx, &request).await?
+            let imported = import.import(cx, &request).await;
+            release_source(env, cx, planned).await?;
+            imported?
         }
         VolumeOrigin::Linked { source, snapshot } => {
             let clones = plugin.clones().ok_or_else(|| cannot(&planned.id, "make linked clones"))?;
@@ -110,6 +112,16 @@ async fn open_source(env: &Env, cx: &OpCx, from: &ImportSource, format: DiskForm
             there.ok_or_else(|| Error::not_found("volume.import", format!("volume '{id}'")))?;
             plugin.attach(cx, id.name(), VolumeMode::Read).await
         }
+    }
+}
+
+/// Gives up the source of a planned volume, unless a running guest has it open.
+pub(crate) async fn release_source(env: &Env, cx: &OpCx, planned: &PlannedVolume) -> Result<()> {
+    match &planned.from {
+        VolumeOrigin::Image { from: ImportSource::Volume(id), .. } if !env.is_open(id) => {
+            env.storage(id.storage())?.detach(cx, id.name()).await
+        }
+        VolumeOrigin::Image { .. } | VolumeOrigin::Empty { .. } | VolumeOrigin::Linked { .. } => Ok(()),
     }
 }
 

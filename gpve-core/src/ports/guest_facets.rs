@@ -80,10 +80,13 @@ pub enum HotplugChange {
 /// Changing hardware while the guest runs.
 #[async_trait]
 pub trait Hotplug: Send + Sync {
-    /// True if this driver and machine can do the change without a restart; pure and fast.
+    /// True if this driver and machine can do the change without a restart, or it is so already; pure and fast.
     fn can(&self, change: &HotplugChange) -> bool;
 
     /// Does it and verifies it in the guest's process before returning. On an error the hardware is as before.
+    ///
+    /// Idempotent: a disk or card that is there already, and one that is absent already, is done. A saga repeats its
+    /// step after a crash and does not know how far it came.
     async fn apply(&self, cx: &OpCx, change: HotplugChange) -> Result<()>;
 }
 

@@ -156,6 +156,9 @@ impl Step<Env, Memo> for RecordTaken {
 
     async fn run(&self, _cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
         let Some(spec) = memo.spec.clone() else { return Err(Error::internal("snapshot", "no spec was kept")) };
+        if find(&env.record(), &self.0).is_ok() {
+            return Ok(());
+        }
         let time = env.now();
         env.update(|r| {
             let taken = SnapshotReport {
@@ -167,7 +170,6 @@ impl Step<Env, Memo> for RecordTaken {
                 spec: *spec,
                 guest_name: r.name.clone(),
             };
-            r.snapshots.retain(|s| s.name != self.0);
             r.snapshots.push(taken);
             r.parent = Some(self.0.clone());
         })

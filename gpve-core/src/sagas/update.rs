@@ -114,15 +114,16 @@ impl Step<Env, Memo> for ApplyLive {
     async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
         let (Some(live), Some(old)) = (env.live(), env.record().running) else { return Ok(()) };
         let Some(new) = memo.spec.clone() else { return Ok(()) };
-        while let Some(path) = memo.applied.last().cloned() {
-            if !is_inert(&path)
-                && let Some(hotplug) = live.hotplug()
-            {
-                plug(env, cx, hotplug, &path, &new, &old).await?;
-            }
-            memo.applied.pop();
+        let Some(hotplug) = live.hotplug() else { return Ok(()) };
+        // Every path, not only those noted as applied: a crash may have come between doing and noting.
+        for path in SpecPatch::between(&old, &new)?.paths().filter(|p| !is_inert(p)) {
+            plug(env, cx, hotplug, path, &new, &old).await?;
         }
-        Ok(())
+        memo.applied.clear();
+        let ports: Vec<PortId> = new.networks.keys().filter(|n| !old.networks.contains_key(n)).map(|nic| PortId { vmid: env.vmid(), nic: *nic }).collect();
+        wiring::detach_ports(env, cx, &ports).await?;
+        let volumes = memo.volumes.iter().map(|p| p.id.clone()).collect::<Vec<_>>();
+        wiring::detach_volumes(env, cx, volumes).await
     }
 }
 
@@ -173,7 +174,11 @@ async fn plug_disk(
         (None, Some(disk)) => {
             let resolved = resolved_disk(disk);
             let Some(volume) = wiring::attach_volume(env, cx, &resolved).await? else { return Ok(false) };
-            apply_if_can(cx, hotplug, HotplugChange::AddDisk { slot, disk: resolved, volume }).await
+            let plugged = apply_if_can(cx, hotplug, HotplugChange::AddDisk { slot, disk: resolved, volume }).await?;
+            if !plugged {
+                wiring::detach_volumes(env, cx, disk.volume().cloned()).await?;
+            }
+            Ok(plugged)
         }
         (Some(disk), None) => {
             let gone = apply_if_can(cx, hotplug, HotplugChange::RemoveDisk { slot }).await?;
@@ -222,11 +227,11 @@ async fn plug_nic(
             let resolved = ResolvedNic { mac, spec: nic.clone() };
             let port = wiring::attach_port(env, cx, index, &resolved).await?;
             wiring::link(env, cx, index, &resolved).await?;
-            let plugged = apply_if_can(cx, hotplug, HotplugChange::AddNic { index, nic: resolved, port }).await;
-            if !matches!(plugged, Ok(true)) {
+            let plugged = apply_if_can(cx, hotplug, HotplugChange::AddNic { index, nic: resolved, port }).await?;
+            if !plugged {
                 wiring::detach_ports(env, cx, &[PortId { vmid: env.vmid(), nic: index }]).await?;
             }
-            plugged
+            Ok(plugged)
         }
         (Some(_), None) => {
             let gone = apply_if_can(cx, hotplug, HotplugChange::RemoveNic { index }).await?;

@@ -33,6 +33,9 @@ impl Step<Env, Memo> for MakeVolumes {
     }
 
     async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+        for planned in &memo.volumes {
+            volumes::release_source(env, cx, planned).await?;
+        }
         volumes::delete(env, cx, ours(memo)).await
     }
 }

@@ -3,5 +3,13 @@
 
 mod bus;
 mod clock;
+mod control_audit;
+mod control_guests;
+mod control_idempotency;
+mod control_restart;
+mod control_watch;
+mod control_world;
+mod fakes;
 mod golden;
 mod lifecycle;
+mod node;

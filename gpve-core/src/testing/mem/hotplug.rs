@@ -41,12 +41,10 @@ fn can(process: &Process, change: &HotplugChange) -> bool {
     let board = process.vm.machine.kind != MachineKind::Microvm;
     let disk = |slot: &DiskSlot| process.vm.disks.get(slot);
     match change {
-        HotplugChange::AddDisk { slot, .. } => board && pluggable(slot) && disk(slot).is_none(),
-        HotplugChange::RemoveDisk { slot } => board && pluggable(slot) && disk(slot).is_some(),
+        HotplugChange::AddDisk { slot, .. } | HotplugChange::RemoveDisk { slot } => board && pluggable(slot),
         HotplugChange::ChangeMedium { slot, .. } => disk(slot).is_some_and(|d| d.cdrom),
         HotplugChange::ResizeDisk { slot, .. } => disk(slot).is_some_and(|d| !d.cdrom),
-        HotplugChange::AddNic { index, .. } => board && !process.ports.contains_key(index),
-        HotplugChange::RemoveNic { index } => board && process.ports.contains_key(index),
+        HotplugChange::AddNic { .. } | HotplugChange::RemoveNic { .. } => board,
         HotplugChange::SetLink { index, .. } => process.ports.contains_key(index),
         HotplugChange::Balloon { target } => process.vm.balloon && *target <= process.vm.memory,
         HotplugChange::CpuLimits { .. } => true,

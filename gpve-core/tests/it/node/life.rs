@@ -1,0 +1,201 @@
+//! The life of one guest.
+
+use gpve_core::patch::SpecPatch;
+use gpve_core::ports::{AgentCall, ConfigPatch, DeleteOptions, Node, Operation, ResizeTo, ShutdownOptions, TaskState};
+use gpve_core::testing::mem::{Acpi, Script};
+use gpve_core::types::{ByteSize, DiskSource, GuestPhase};
+
+use super::rig::{Rig, create, vmid};
+
+#[tokio::test]
+async fn a_guest_is_made_started_shut_down_and_deleted_and_leaves_nothing() {
+    let rig = Rig::new().await;
+    let before = rig.dump();
+    rig.ok(100, create(false)).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Stopped);
+    let disk = rig.report(100).spec.disks.into_values().next().unwrap();
+    let DiskSource::Volume { volume, size } = disk.source else { panic!("the disk was not made") };
+    assert_eq!((volume.to_string().as_str(), size), ("local:100/vm-100-disk-0.qcow2", Some(ByteSize::from_gib(1))));
+    rig.ok(100, Operation::Start).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Running);
+    assert!(rig.report(100).pid.is_some() && rig.report(100).started.is_some());
+    rig.node.agent(vmid(100), AgentCall::Ping).await.unwrap();
+    rig.ok(100, Operation::Shutdown(ShutdownOptions::default())).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Stopped);
+    rig.ok(100, Operation::Delete(DeleteOptions::default())).await;
+    assert!(!rig.exists(100));
+    assert_eq!(rig.dump(), before);
+}
+
+#[tokio::test]
+async fn create_with_start_starts_in_a_task_of_its_own() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(true)).await;
+    rig.phase(100, GuestPhase::Running).await;
+    let kinds: Vec<String> = rig.node.tasks(&Default::default()).await.unwrap().iter().map(|t| t.upid.kind.to_string()).collect();
+    assert_eq!(kinds, ["qmstart", "qmcreate"]);
+}
+
+#[tokio::test]
+async fn a_guest_that_ignores_the_power_button_is_an_error_and_goes_by_force() {
+    let rig = Rig::new().await;
+    rig.host.script(vmid(100), Script { acpi: Acpi::Ignores, ..Script::default() });
+    rig.ok(100, create(false)).await;
+    rig.ok(100, Operation::Start).await;
+    let options = ShutdownOptions { timeout_s: 0, force: false };
+    let failed = rig.run(100, Operation::Shutdown(options)).await;
+    assert!(matches!(&failed.state, TaskState::Failed(why) if why.contains("got timeout")), "{:?}", failed.state);
+    assert_eq!(rig.report(100).phase, GuestPhase::Running);
+    rig.ok(100, Operation::Shutdown(ShutdownOptions { timeout_s: 0, force: true })).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Stopped);
+}
+
+#[tokio::test]
+async fn a_guest_that_powers_itself_off_is_stopped_and_its_ports_are_gone() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let stopped = rig.dump();
+    rig.ok(100, Operation::Start).await;
+    rig.host.guest(vmid(100)).unwrap().power_off();
+    rig.phase(100, GuestPhase::Stopped).await;
+    assert_eq!(rig.dump(), stopped);
+    rig.ok(100, Operation::Start).await;
+}
+
+#[tokio::test]
+async fn pause_resume_reset_and_reboot_do_what_they_say() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    rig.ok(100, Operation::Start).await;
+    rig.ok(100, Operation::Pause).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Paused);
+    rig.ok(100, Operation::Resume).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Running);
+    rig.ok(100, Operation::Reset).await;
+    let pid = rig.report(100).pid;
+    rig.ok(100, Operation::Reboot(ShutdownOptions::default())).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Running);
+    assert_ne!(rig.report(100).pid, pid, "a reboot starts a new process, with pending changes");
+}
+
+#[tokio::test]
+async fn starting_twice_fails_with_the_words_that_clients_know() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    rig.ok(100, Operation::Start).await;
+    let twice = rig.run(100, Operation::Start).await;
+    assert_eq!(twice.state, TaskState::Failed("VM 100 already running".to_owned()));
+    rig.ok(100, Operation::Stop).await;
+    rig.ok(100, Operation::Stop).await;
+}
+
+#[tokio::test]
+async fn a_disk_grows_in_the_running_guest_and_never_shrinks() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let slot = "scsi0".parse().unwrap();
+    rig.ok(100, Operation::Resize { disk: slot, size: ResizeTo::Grow(ByteSize::from_gib(1)) }).await;
+    rig.ok(100, Operation::Start).await;
+    rig.ok(100, Operation::Resize { disk: slot, size: ResizeTo::Absolute(ByteSize::from_gib(3)) }).await;
+    rig.ok(100, Operation::Resize { disk: slot, size: ResizeTo::Absolute(ByteSize::from_gib(3)) }).await;
+    let DiskSource::Volume { size, .. } = &rig.report(100).spec.disks[&slot].source else { panic!() };
+    assert_eq!(*size, Some(ByteSize::from_gib(3)));
+    assert_eq!(rig.report(100).running.as_deref(), Some(&rig.report(100).spec), "nothing is pending after a resize");
+    let shrink = rig.run(100, Operation::Resize { disk: slot, size: ResizeTo::Absolute(ByteSize::from_gib(1)) }).await;
+    assert!(matches!(shrink.state, TaskState::Failed(why) if why.contains("shrinking")));
+}
+
+fn patch(rig: &Rig, change: impl FnOnce(&mut gpve_core::types::VmSpec)) -> Operation {
+    let old = rig.report(100).spec;
+    let mut new = old.clone();
+    change(&mut new);
+    Operation::Update(ConfigPatch { spec: SpecPatch::between(&old, &new).unwrap(), ..ConfigPatch::default() })
+}
+
+#[tokio::test]
+async fn a_change_is_hot_where_the_machine_can_and_pending_otherwise() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    rig.ok(100, Operation::Start).await;
+    let hot = patch(&rig, |s| {
+        let disk = serde_json::json!({"name": "scsi1", "source": {"new": {"storage": "local", "size": "2Gi"}}});
+        s.disks.insert("scsi1".parse().unwrap(), serde_json::from_value(disk).unwrap());
+    });
+    rig.ok(100, hot).await;
+    let now = rig.report(100);
+    assert!(now.running.as_ref().unwrap().disks.contains_key(&"scsi1".parse().unwrap()), "scsi1 was plugged in");
+    let cold = patch(&rig, |s| s.cpu.cores = 4);
+    rig.ok(100, cold).await;
+    let now = rig.report(100);
+    assert_eq!((now.spec.cpu.cores, now.running.unwrap().cpu.cores), (4, 1));
+    rig.ok(100, Operation::Stop).await;
+    rig.ok(100, Operation::Start).await;
+    assert_eq!(rig.report(100).running.unwrap().cpu.cores, 4);
+}
+
+#[tokio::test]
+async fn a_disk_taken_out_becomes_unused_and_then_goes_for_good() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let out = patch(&rig, |s| s.disks.clear());
+    rig.ok(100, out).await;
+    assert_eq!(rig.report(100).spec.unused[&0].to_string(), "local:100/vm-100-disk-0.qcow2");
+    let drop_it = patch(&rig, |s| s.unused.clear());
+    rig.ok(100, drop_it).await;
+    assert!(!rig.dump().iter().any(|l| l.starts_with("volume")), "{:?}", rig.dump());
+}
+
+#[tokio::test]
+async fn two_changes_of_different_fields_queue_and_both_hold() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let (cores, memory) = (patch(&rig, |s| s.cpu.cores = 2), patch(&rig, |s| s.memory.size = "128Mi".parse().unwrap()));
+    let (a, b) = tokio::join!(rig.run(100, cores), rig.run(100, memory));
+    assert_eq!((a.state, b.state), (TaskState::Ok, TaskState::Ok));
+    let spec = rig.report(100).spec;
+    assert_eq!((spec.cpu.cores, spec.memory.size.get()), (2, 128));
+}
+
+#[tokio::test]
+async fn a_snapshot_brings_back_bytes_and_spec() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let volume = "local:100/vm-100-disk-0.qcow2".parse().unwrap();
+    rig.host.write(&volume, 0, b"before").unwrap();
+    rig.ok(100, Operation::Start).await;
+    rig.ok(100, Operation::Snapshot { name: "clean".parse().unwrap(), description: "as new".into() }).await;
+    rig.host.write(&volume, 0, b"after!").unwrap();
+    let cores = patch(&rig, |s| s.cpu.cores = 8);
+    rig.ok(100, cores).await;
+    rig.ok(100, Operation::Rollback { name: "clean".parse().unwrap(), start: true }).await;
+    rig.phase(100, GuestPhase::Running).await;
+    assert_eq!(rig.host.read(&volume, 0, 6).unwrap(), b"before");
+    assert_eq!(rig.report(100).spec.cpu.cores, 1);
+    assert_eq!(rig.report(100).parent.unwrap().as_str(), "clean");
+    rig.ok(100, Operation::DeleteSnapshot { name: "clean".parse().unwrap(), force: false }).await;
+    assert!(rig.report(100).snapshots.is_empty() && rig.report(100).parent.is_none());
+}
+
+#[tokio::test]
+async fn clones_are_guests_of_their_own() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let volume = "local:100/vm-100-disk-0.qcow2".parse().unwrap();
+    rig.host.write(&volume, 0, b"golden").unwrap();
+    rig.ok(100, super::sagas::clone_to(200, true)).await;
+    let full = rig.report(200);
+    assert_eq!(rig.host.read(full.spec.disks.values().next().unwrap().volume().unwrap(), 0, 6).unwrap(), b"golden");
+    assert_ne!(full.spec.networks.values().next().unwrap().mac_address, rig.report(100).spec.networks.values().next().unwrap().mac_address);
+    let linked = rig.run(100, super::sagas::clone_to(201, false)).await;
+    assert!(matches!(linked.state, TaskState::Failed(why) if why.contains("only templates")));
+    assert!(!rig.exists(201), "a failed clone leaves no guest");
+    rig.ok(100, Operation::Template { disk: None }).await;
+    rig.ok(100, super::sagas::clone_to(202, false)).await;
+    assert_eq!(rig.host.read(rig.report(202).spec.disks.values().next().unwrap().volume().unwrap(), 0, 6).unwrap(), b"golden");
+    rig.ok(202, Operation::Start).await;
+    let start = rig.run(100, Operation::Start).await;
+    assert!(matches!(start.state, TaskState::Failed(why) if why.contains("template")));
+    let delete = rig.run(100, Operation::Delete(DeleteOptions::default())).await;
+    assert!(matches!(delete.state, TaskState::Failed(_)), "a template with linked clones stays");
+    assert!(rig.exists(100));
+}

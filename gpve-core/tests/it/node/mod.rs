@@ -1,0 +1,8 @@
+//! The node engine over a host in memory.
+
+mod life;
+mod queue;
+mod recover;
+mod rig;
+mod sagas;
+mod tasks;
