@@ -64,6 +64,11 @@ impl<K: Hash + Eq + Clone> QmpPool<K> {
         }
     }
 
+    /// Lets go of the guest's connection: it closes once nobody uses it any more.
+    pub fn forget(&self, guest: &K) {
+        self.lock().remove(guest);
+    }
+
     /// Closes every connection.
     pub async fn close_all(&self) {
         let slots = std::mem::take(&mut *self.lock());

@@ -4,6 +4,7 @@
 mod agent;
 mod argv;
 mod client;
+mod host_driver;
 mod host_qemu;
 mod link;
 mod pool;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gpve_core::types::{Aio, CacheMode, Discard, DiskFormat, DiskOptions, DiskSlot};
+use gpve_core::types::{Aio, CacheMode, Discard, DiskFormat, DiskOptions};
 use serde_json::{Value, json};
 
 use super::line::Switch;
@@ -51,22 +51,34 @@ impl Image {
     }
 }
 
-/// Id of the throttle filter, which the device is connected to.
+/// Id of the throttle filter, which the device is connected to. `label` names the disk, usually its slot.
 #[must_use]
-pub fn top_node(slot: DiskSlot) -> String {
-    format!("drive-{slot}")
+pub fn top_node(label: &str) -> String {
+    format!("drive-{label}")
 }
 
-/// Id of the format node, which snapshots and resizes are done on.
+/// Id of the format node, which holds snapshots.
 #[must_use]
-pub fn format_node(slot: DiskSlot) -> String {
-    format!("format-{slot}")
+pub fn format_node(label: &str) -> String {
+    format!("format-{label}")
+}
+
+/// Id of the file node.
+#[must_use]
+pub fn file_node(label: &str) -> String {
+    format!("file-{label}")
+}
+
+/// What the image that a disk is based on is called.
+#[must_use]
+pub fn base_label(label: &str) -> String {
+    format!("{label}-b")
 }
 
 /// Id of a disk's throttle group.
 #[must_use]
-pub fn throttle_group(slot: DiskSlot) -> String {
-    format!("throttle-{}", top_node(slot))
+pub fn throttle_group(label: &str) -> String {
+    format!("throttle-{}", top_node(label))
 }
 
 /// The nodes of one disk.
@@ -74,14 +86,14 @@ pub fn throttle_group(slot: DiskSlot) -> String {
 pub struct Blockdev(Value);
 
 impl Blockdev {
-    /// The nodes of the disk in `slot`; `default_aio` is for disks that ask for no mode.
+    /// The nodes of the disk called `label`; `default_aio` is for disks that ask for no mode.
     #[must_use]
-    pub fn new(slot: DiskSlot, image: &Image, options: &DiskOptions, default_aio: Aio) -> Self {
+    pub fn new(label: &str, image: &Image, options: &DiskOptions, default_aio: Aio) -> Self {
         let behaviour = Behaviour::of(image, options, default_aio);
         let mut top = behaviour.node("throttle", image.read_only);
-        top["node-name"] = json!(top_node(slot));
-        top["throttle-group"] = json!(throttle_group(slot));
-        top["file"] = behaviour.image(image, &slot.to_string());
+        top["node-name"] = json!(top_node(label));
+        top["throttle-group"] = json!(throttle_group(label));
+        top["file"] = behaviour.image(image, label);
         // The filter caches nothing.
         if let Some(members) = top.as_object_mut() {
             members.remove("cache");
@@ -149,14 +161,14 @@ impl Behaviour {
         let mut file = self.node(if image.is_device { "host_device" } else { "file" }, image.read_only);
         file["filename"] = json!(image.file.filename());
         file["aio"] = json!(self.aio);
-        file["node-name"] = json!(format!("file-{name}"));
+        file["node-name"] = json!(file_node(name));
         let mut format = self.node(image.format.as_str(), image.read_only);
-        format["node-name"] = json!(format!("format-{name}"));
+        format["node-name"] = json!(format_node(name));
         format["file"] = file;
         match (&image.backing, image.format) {
             (Some(backing), _) => {
                 let below = Self { discard: "ignore", detect_zeroes: "off", ..*self };
-                format["backing"] = below.image(backing, &format!("{name}-b"));
+                format["backing"] = below.image(backing, &base_label(name));
             }
             // What an image's header names is never opened by itself: whoever wrote the image chose it.
             (None, DiskFormat::Qcow2) => format["backing"] = Value::Null,

@@ -17,6 +17,7 @@ mod cpu;
 mod devices;
 mod disks;
 
+pub(crate) use devices::{AGENT_PORT_ID, has_display, netdev};
 pub use devices::{agent_devices, nic_device};
 pub use disks::{DiskDevices, disk_devices};
 
@@ -125,7 +126,7 @@ fn board(line: &mut CommandLine, vm: &ResolvedVm, host: &Host) {
         line.push(&Boot { strict: true, reboot_timeout_ms: REBOOT_TIMEOUT_MS });
     }
     line.push(&Display("none".to_owned()));
-    if devices::has_display(vm) {
+    if has_display(vm) {
         line.push(&Vnc { socket: host.vnc.clone() });
         if let Some(keyboard) = &vm.keyboard {
             line.push(&Keyboard(keyboard.to_string()));

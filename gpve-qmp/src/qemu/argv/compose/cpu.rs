@@ -15,26 +15,8 @@ const V3: &[&str] = &[
     "+xsave",
 ];
 const V4: &[&str] = &[
-    "+abm",
-    "+aes",
-    "+avx",
-    "+avx2",
-    "+avx512bw",
-    "+avx512cd",
-    "+avx512dq",
-    "+avx512f",
-    "+avx512vl",
-    "+bmi1",
-    "+bmi2",
-    "+f16c",
-    "+fma",
-    "+movbe",
-    "+pni",
-    "+popcnt",
-    "+sse4.1",
-    "+sse4.2",
-    "+ssse3",
-    "+xsave",
+    "+abm", "+aes", "+avx", "+avx2", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512f", "+avx512vl", "+bmi1", "+bmi2", "+f16c", "+fma",
+    "+movbe", "+pni", "+popcnt", "+sse4.1", "+sse4.2", "+ssse3", "+xsave",
 ];
 
 /// Hyper-V's interfaces, which make Windows quick.

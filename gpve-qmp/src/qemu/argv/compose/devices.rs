@@ -11,6 +11,9 @@ use super::{Host, NicBackend, boot_index, taken};
 /// The agent's name of its channel.
 const AGENT_PORT: &str = "org.qemu.guest_agent.0";
 
+/// QEMU's id of that channel, which its events name.
+pub(crate) const AGENT_PORT_ID: &str = "qga0-port";
+
 /// Bytes of entropy a guest may take in a period unless told otherwise, as PVE.
 const RNG_MAX_BYTES: u32 = 1024;
 /// That period in milliseconds.
@@ -91,7 +94,7 @@ fn is_microvm(vm: &ResolvedVm) -> bool {
 }
 
 /// Whether there is a display for VNC to show.
-pub(super) fn has_display(vm: &ResolvedVm) -> bool {
+pub(crate) fn has_display(vm: &ResolvedVm) -> bool {
     display_driver(vm).is_some()
 }
 

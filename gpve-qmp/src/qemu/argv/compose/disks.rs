@@ -1,8 +1,8 @@
 //! Disks: their nodes, their devices, and the controllers that they hang on.
 
-use gpve_core::types::{BootDevice, DiskBus, DiskSlot, MachineKind, ResolvedDisk, ResolvedVm, ScsiController};
+use gpve_core::types::{Aio, BootDevice, DiskBus, DiskSlot, MachineKind, ResolvedDisk, ResolvedVm, ScsiController};
 
-use super::super::blockdev::{Blockdev, has_write_cache, throttle_group, top_node};
+use super::super::blockdev::{Blockdev, Image, has_write_cache, throttle_group, top_node};
 use super::super::device::{Address, Device, Object};
 use super::super::layout::Place;
 use super::super::line::CommandLine;
@@ -49,7 +49,8 @@ impl Disks {
 }
 
 pub(super) fn of_machine(vm: &ResolvedVm, host: &Host) -> Disks {
-    let parts: Vec<_> = vm.disks.iter().map(|(slot, disk)| disk_devices(vm, host, *slot, disk)).collect();
+    let part = |(slot, disk): (&DiskSlot, &ResolvedDisk)| disk_devices(vm, *slot, disk, host.images.get(slot), host.default_aio);
+    let parts: Vec<_> = vm.disks.iter().map(part).collect();
     Disks {
         objects: parts.iter().flat_map(|part| part.objects.clone()).collect(),
         addresses: parts.iter().flat_map(|part| part.addresses.clone()).collect(),
@@ -57,11 +58,10 @@ pub(super) fn of_machine(vm: &ResolvedVm, host: &Host) -> Disks {
     }
 }
 
-/// What the disk in `slot` consists of.
+/// What the disk in `slot` consists of; without an image it is an empty drive.
 #[must_use]
-pub fn disk_devices(vm: &ResolvedVm, host: &Host, slot: DiskSlot, disk: &ResolvedDisk) -> DiskDevices {
-    let image = host.images.get(&slot);
-    let blockdev = image.map(|image| Blockdev::new(slot, image, &disk.options, host.default_aio));
+pub fn disk_devices(vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk, image: Option<&Image>, default_aio: Aio) -> DiskDevices {
+    let blockdev = image.map(|image| Blockdev::new(&slot.to_string(), image, &disk.options, default_aio));
     let iothread = disk.options.iothread == Some(true);
     let controller = controller(vm, slot, iothread);
     let single = controller.as_ref().is_some_and(|controller| controller.single);
@@ -70,7 +70,7 @@ pub fn disk_devices(vm: &ResolvedVm, host: &Host, slot: DiskSlot, disk: &Resolve
         objects.push(Object::IoThread { id: iothread_id(slot, single) });
     }
     if blockdev.is_some() {
-        objects.push(Object::ThrottleGroup { id: throttle_group(slot) });
+        objects.push(Object::ThrottleGroup { id: throttle_group(&slot.to_string()) });
     }
     let place = own_place(slot).and_then(|place| taken(vm, place));
     let device = device(vm, slot, disk, place, blockdev.is_some());
@@ -144,7 +144,7 @@ fn iothread_id(slot: DiskSlot, single: bool) -> String {
 }
 
 fn device(vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk, place: Option<Address>, has_nodes: bool) -> Device {
-    let drive = has_nodes.then(|| top_node(slot));
+    let drive = has_nodes.then(|| top_node(&slot.to_string()));
     let id = slot.to_string();
     let positioned = match slot.bus() {
         DiskBus::Scsi => scsi_device(vm, slot, disk).maybe("drive", drive.clone()).set("id", id).maybe("device_id", drive),

@@ -1,0 +1,323 @@
+//! From a wired guest to a QEMU that is halted before its first instruction and answers.
+//!
+//! QEMU finds everything already open: its monitor's and consoles' sockets listen before it exists, so connecting is no
+//! race, and its disks are descriptors, so it needs no right to any path.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gpve_core::error::{Error, ErrorKind, Result};
+use gpve_core::ports::{OpCx, PortAccess, RunRecord, Wired};
+use gpve_core::types::{Aio, DirectKernel, DiskSlot, NicIndex, SerialPort, Vmid};
+use gpve_exec::{Identity, Launch, Process, Signal, Tool};
+use rustix::fs::MemfdFlags;
+use tokio::net::UnixStream;
+
+use super::argv::blockdev::Image;
+use super::argv::compose::{Host, KernelFiles, NicBackend, compose};
+use super::argv::switches::{Accelerator, AddFd, ListeningSocket};
+use super::driver::Inner;
+use super::fault;
+use super::image::{self, ImageError, OpenedFile};
+use super::live::QemuLive;
+use super::procfs;
+use super::record::Detail;
+use super::runtime_dir::RuntimeDir;
+use crate::protocol::client::{Options, QmpClient};
+
+const OP: &str = "guest.launch";
+
+/// From QEMU's start to its greeting: 30 ms at rest, seconds on a host that is starting everything at once.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Descriptors 0 to 2 are QEMU's own.
+const FIRST_DESCRIPTOR: i32 = 3;
+
+/// Where the kernel says whether io_uring may be used.
+const IO_URING_SWITCH: &str = "/proc/sys/kernel/io_uring_disabled";
+
+/// The device that tap interfaces are opened through.
+const TUN_DEVICE: &str = "/dev/net/tun";
+
+/// Launches the guest. On an error, or dropped, it leaves nothing behind.
+pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, accelerator: Accelerator) -> Result<QemuLive> {
+    let vmid = guest.vm().vmid;
+    for key in &guest.vm().without_effect {
+        cx.log(format!("setting without effect: {key}"));
+    }
+    let mut leftovers = Leftovers { driver: Arc::clone(driver), vmid, process: None, is_armed: true };
+    let (guest, opened) = open_all(driver, guest, accelerator).await?;
+    let (detail, taps_ports) = describe(&guest, &opened, accelerator);
+    let dir = driver.dir(vmid);
+    let process = start(driver, &guest, opened, &dir)?;
+    leftovers.process = Some(process.clone());
+    let client = greet(&dir, &process).await?;
+    let pid = process.id().pid;
+    if let Err(error) = driver.cgroups.apply(vmid, pid, guest.limits()) {
+        cx.log(format!("warning: its limits are not in force: {error}"));
+    }
+    let record = RunRecord {
+        vmid,
+        process: procfs::to_port(process.id()),
+        started: driver.config.clock.now(),
+        runtime_dir: dir.path().to_string_lossy().into_owned(),
+        ports: taps_ports,
+        detail: serde_json::to_value(&detail).map_err(|error| Error::internal(OP, error.to_string()))?,
+    };
+    let monitor = driver.monitor(vmid, dir, process);
+    driver.pool.insert(&monitor.key, client).await.map_err(|error| fault::qmp(OP, &error))?;
+    leftovers.is_armed = false;
+    Ok(QemuLive::new(record, detail, monitor, driver.cgroups.clone()))
+}
+
+/// What is to be removed unless the launch succeeds.
+struct Leftovers {
+    driver: Arc<Inner>,
+    vmid: Vmid,
+    process: Option<Process>,
+    is_armed: bool,
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        match &self.process {
+            _ if !self.is_armed => return,
+            // Failure means that it has ended.
+            Some(process) => drop(process.signal(Signal::KILL)),
+            // Refused because the guest runs: its directory is in use.
+            None if self.driver.is_running(self.vmid) => return,
+            None => {}
+        }
+        let removed = self.driver.dir(self.vmid).remove().map_err(|error| error.to_string());
+        let removed = removed.and_then(|()| self.driver.cgroups.remove(self.vmid).map_err(|error| error.to_string()));
+        if let Err(error) = removed {
+            tracing::warn!(vmid = %self.vmid, %error, "a failed launch left something behind");
+        }
+    }
+}
+
+/// Everything that QEMU inherits, and the host's side of the machine in terms of it.
+struct Opened {
+    host: Host,
+    descriptors: Vec<(i32, OwnedFd)>,
+    log: File,
+}
+
+async fn open_all(driver: &Arc<Inner>, guest: Wired, accelerator: Accelerator) -> Result<(Wired, Opened)> {
+    let driver = Arc::clone(driver);
+    let open = move || {
+        let vmid = guest.vm().vmid;
+        if driver.is_running(vmid) {
+            return Err(Error::precondition(OP, format!("a QEMU of guest {vmid} runs already")));
+        }
+        let opened = Opening::new(&driver, accelerator).open(&guest)?;
+        Ok((guest, opened))
+    };
+    tokio::task::spawn_blocking(open).await.map_err(|error| Error::internal(OP, error.to_string()))?
+}
+
+/// Opens one guest's files and sockets, numbering them as QEMU will.
+struct Opening<'a> {
+    driver: &'a Inner,
+    accelerator: Accelerator,
+    descriptors: Vec<(i32, OwnedFd)>,
+    sets: Vec<AddFd>,
+}
+
+impl<'a> Opening<'a> {
+    fn new(driver: &'a Inner, accelerator: Accelerator) -> Self {
+        Self { driver, accelerator, descriptors: Vec::new(), sets: Vec::new() }
+    }
+
+    fn open(mut self, guest: &Wired) -> Result<Opened> {
+        let vm = guest.vm();
+        let dir = self.driver.dir(vm.vmid);
+        let identity = self.driver.config.identity.as_ref();
+        let failed = |error: io::Error| fault::io(OP, dir.path().display(), &error);
+        dir.make(identity).map_err(failed)?;
+        let log = dir.open_log().map_err(failed)?;
+        let qmp = self.listen(&dir.qmp()).map_err(failed)?;
+        let agent = vm.agent.as_ref().map(|_| self.listen(&dir.agent())).transpose().map_err(failed)?;
+        let sockets = vm.serials.iter().filter(|(_, port)| **port == SerialPort::Socket);
+        let serials = sockets.map(|(number, _)| Ok((*number, self.listen(&dir.serial(*number))?)));
+        let serials = serials.collect::<io::Result<_>>().map_err(failed)?;
+        let images = guest.volumes().keys().map(|slot| Ok((*slot, self.volume(guest, *slot)?))).collect::<Result<_>>()?;
+        let kernel = vm.kernel.as_ref().map(|kernel| self.kernel(kernel)).transpose()?;
+        let nics = nics(guest, identity)?;
+        let host = Host {
+            accelerator: self.accelerator,
+            default_aio: default_aio(),
+            images,
+            nics,
+            qmp,
+            agent,
+            serials,
+            vnc: dir.vnc(),
+            kernel,
+            pidfile: dir.pidfile(),
+            descriptors: self.sets,
+        };
+        Ok(Opened { host, descriptors: self.descriptors, log })
+    }
+
+    fn inherit(&mut self, descriptor: OwnedFd) -> i32 {
+        let last = self.descriptors.last().map_or(FIRST_DESCRIPTOR - 1, |(number, _)| *number);
+        self.descriptors.push((last + 1, descriptor));
+        last + 1
+    }
+
+    fn listen(&mut self, path: &Path) -> io::Result<ListeningSocket> {
+        let listener = RuntimeDir::listen(path)?;
+        Ok(ListeningSocket::Inherited(self.inherit(listener)))
+    }
+
+    fn volume(&mut self, guest: &Wired, slot: DiskSlot) -> Result<Image> {
+        let unknown = || Error::internal(OP, format!("{slot} has a volume and no disk"));
+        let volume = guest.volumes().get(&slot).ok_or_else(unknown)?;
+        let disk = guest.vm().disks.get(&slot).ok_or_else(unknown)?;
+        let read_only = disk.cdrom || disk.options.ro == Some(true);
+        let chain = image::open_chain(&volume.access, read_only).map_err(|error| refused(slot, &error))?;
+        let mut parts = Vec::new();
+        for (descriptor, shape) in chain.into_iter().map(OpenedFile::into_parts) {
+            let fd = self.inherit(descriptor);
+            let set = u32::try_from(fd).map_err(|_| unknown())?;
+            self.sets.push(AddFd { fd, set });
+            parts.push((shape, set));
+        }
+        image::nodes(parts.into_iter()).ok_or_else(unknown)
+    }
+
+    fn kernel(&mut self, kernel: &DirectKernel) -> Result<KernelFiles> {
+        let has_identity = self.driver.config.identity.is_some();
+        let mut open = |field: &str, path: &Path| -> Result<String> {
+            let file = readable(path, has_identity);
+            let file = file.map_err(|error| Error::field(OP, field, format!("{}: {error}", path.display())))?;
+            Ok(format!("/dev/fd/{}", self.inherit(file.into())))
+        };
+        let files = KernelFiles {
+            kernel: open("kernel", &kernel.kernel)?,
+            initrd: kernel.initrd.as_deref().map(|path| open("initrd", path)).transpose()?,
+        };
+        Ok(files)
+    }
+}
+
+fn refused(slot: DiskSlot, error: &ImageError) -> Error {
+    let kind = match error {
+        ImageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+        ImageError::Io { .. } => ErrorKind::Unavailable,
+        ImageError::NotAnImage { .. } | ImageError::TooLong { .. } => ErrorKind::FailedPrecondition,
+        ImageError::NoFile => ErrorKind::Unsupported,
+    };
+    Error::new(kind, OP, format!("{slot}: {error}")).because(error)
+}
+
+/// A file that QEMU can open again by its descriptor. QEMU reads kernels by name only, and opening a descriptor's name
+/// asks for the file's own permissions: one that its user lacks is copied into memory first.
+fn readable(path: &Path, for_another: bool) -> io::Result<File> {
+    const OTHERS_READ: u32 = 0o004;
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if !for_another || metadata.mode() & OTHERS_READ != 0 {
+        return Ok(file);
+    }
+    let mut copy = File::from(rustix::fs::memfd_create("gpve-kernel", MemfdFlags::CLOEXEC)?);
+    io::copy(&mut file, &mut copy)?;
+    Ok(copy)
+}
+
+fn nics(guest: &Wired, identity: Option<&Identity>) -> Result<BTreeMap<NicIndex, NicBackend>> {
+    let backend = |index: &NicIndex, access: &PortAccess, mtu: Option<u16>| match access {
+        PortAccess::Tap { interface } => {
+            check_tun(identity)?;
+            Ok(NicBackend::Tap { interface: interface.to_string(), mtu })
+        }
+        PortAccess::User => Ok(NicBackend::User),
+        PortAccess::Memory => Err(Error::unsupported(OP, format!("{index}: its port is no interface that QEMU could open"))),
+    };
+    let ports = guest.ports().iter();
+    ports.map(|(index, port)| Ok((*index, backend(index, &port.port.access, port.port.mtu.map(u16::from))?))).collect()
+}
+
+/// QEMU opens tap interfaces itself; where only root may, it says so in words that nobody understands.
+fn check_tun(identity: Option<&Identity>) -> Result<()> {
+    const OTHERS_USE: u32 = 0o006;
+    let Some(identity) = identity else { return Ok(()) };
+    let metadata = std::fs::metadata(TUN_DEVICE).map_err(|error| fault::io(OP, TUN_DEVICE, &error))?;
+    let may = |bits: u32| metadata.mode() & bits == bits;
+    let by_group = metadata.gid() == identity.gid || identity.groups.contains(&metadata.gid());
+    if may(OTHERS_USE) || by_group && may(OTHERS_USE << 3) || metadata.uid() == identity.uid && may(OTHERS_USE << 6) {
+        return Ok(());
+    }
+    let message = format!("user {} may not open {TUN_DEVICE}; as root: chmod 0666 {TUN_DEVICE} (udev's default)", identity.uid);
+    Err(Error::new(ErrorKind::FailedPrecondition, OP, message))
+}
+
+/// io_uring where the kernel lets everyone use it, else threads, which work everywhere.
+fn default_aio() -> Aio {
+    match std::fs::read_to_string(IO_URING_SWITCH) {
+        Ok(text) if text.trim() == "0" => Aio::IoUring,
+        _ => Aio::Threads,
+    }
+}
+
+fn describe(guest: &Wired, opened: &Opened, accelerator: Accelerator) -> (Detail, Vec<gpve_core::ports::PortId>) {
+    let taps = opened.host.nics.values().filter_map(|nic| match nic {
+        NicBackend::Tap { interface, .. } => Some(interface.clone()),
+        NicBackend::User => None,
+    });
+    let detail = Detail {
+        vm: guest.vm().clone(),
+        accelerator,
+        default_aio: opened.host.default_aio,
+        limits: guest.limits().clone(),
+        formats: opened.host.images.iter().map(|(slot, image)| (*slot, image.format.to_string())).collect(),
+        taps: taps.collect(),
+    };
+    (detail, guest.ports().values().map(|port| port.port.id).collect())
+}
+
+fn start(driver: &Inner, guest: &Wired, opened: Opened, dir: &RuntimeDir) -> Result<Process> {
+    let arguments = compose(guest.vm(), &opened.host).map_err(|error| Error::new(ErrorKind::InvalidInput, OP, error.to_string()))?;
+    let mut launch = Launch::new(Tool::QEMU_SYSTEM_X86_64).args(arguments).log(opened.log).directory(dir.path());
+    for (number, descriptor) in opened.descriptors {
+        launch = launch.descriptor(number, descriptor);
+    }
+    if let Some(identity) = &driver.config.identity {
+        launch = launch.identity(identity.clone());
+    }
+    launch.spawn(&driver.config.tools).map_err(|error| fault::exec(OP, &error))
+}
+
+/// Waits for QEMU's greeting, or says why there will be none.
+async fn greet(dir: &RuntimeDir, process: &Process) -> Result<QmpClient> {
+    let path = dir.qmp();
+    let stream = UnixStream::connect(&path).await.map_err(|error| fault::io(OP, path.display(), &error))?;
+    let options = Options { handshake_timeout: START_TIMEOUT, ..Options::default() };
+    let greeted = tokio::select! {
+        biased;
+        greeted = QmpClient::over(stream, options) => greeted,
+        _ = process.exited() => return Err(stillborn(dir, "ended at once")),
+    };
+    match greeted {
+        Ok(client) => Ok(client),
+        // It hung up: what it wrote says more than the socket.
+        Err(error) if error.is_disconnected() => Err(stillborn(dir, "did not start")),
+        Err(error) => Err(fault::qmp(OP, &error)),
+    }
+}
+
+fn stillborn(dir: &RuntimeDir, what: &str) -> Error {
+    let tail = dir.log_tail();
+    let message = if tail.is_empty() { format!("QEMU {what} and wrote nothing") } else { format!("QEMU {what}: {tail}") };
+    Error::new(ErrorKind::FailedPrecondition, OP, message)
+}
