@@ -8,8 +8,9 @@
 //! - `undo` is idempotent, and also runs for the step that started and failed.
 //! - A name is decided in one step and used in the next, so that it is in the log before it is on the host.
 //!
-//! An undo that fails after [`UNDO_ATTEMPTS`] is [`End::Stuck`]: visible, never silent. The four generic tests for every
-//! saga are in [`crate::testing::saga`].
+//! An undo that fails after [`UNDO_ATTEMPTS`] is [`End::Stuck`]: visible, never silent. The generic tests of every
+//! saga (fail at each effect, die before and after each effect, die at each persisted step, and look at the host) are in
+//! `tests/it/node/sagas.rs`.
 
 mod engine;
 mod step;

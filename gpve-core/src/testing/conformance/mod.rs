@@ -8,10 +8,12 @@
 
 mod guest;
 mod network;
+mod node;
 mod storage;
 mod store;
 
 pub use guest::{GuestFixture, guest};
 pub use network::{NetworkFixture, network};
+pub use node::{NodeFixture, node};
 pub use storage::{RawFiles, StorageFixture, VolumeBytes, storage};
 pub use store::{StoreFixture, store};
