@@ -131,3 +131,24 @@ fn can_hold(kind: &str, content: ContentKind) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_storage_holds_what_it_can_and_nothing_else() {
+        let holds = |kind| {
+            let held: Vec<_> = ContentKind::ALL.into_iter().filter(|content| can_hold(kind, *content)).map(ContentKind::as_str).collect();
+            held.join(" ")
+        };
+        assert_eq!(holds("dir"), "images iso backup snippets rootdir vztmpl import");
+        assert_eq!(holds("nfs"), holds("dir"));
+        for block in ["zfspool", "lvm", "lvmthin", "rbd"] {
+            assert_eq!(holds(block), "images rootdir", "{block}");
+        }
+        assert_eq!(holds("iscsi"), "images");
+        assert_eq!(holds("cephfs"), "iso backup snippets vztmpl import");
+        assert_eq!(holds("somebody-elses"), holds("dir"));
+    }
+}

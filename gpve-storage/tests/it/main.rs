@@ -1,0 +1,15 @@
+//! Integration tests of gpve-storage.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+
+mod escape;
+mod host_clone;
+mod host_conformance;
+mod host_header;
+mod host_import;
+mod host_snapshot;
+mod manager;
+mod property;
+mod pve_tables;
+mod support;
+mod unfinished;
+mod volumes;
