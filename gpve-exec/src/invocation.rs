@@ -41,7 +41,9 @@ pub struct Invocation {
 
 /// Sees stdout while the program runs.
 #[derive(Clone)]
-pub(crate) struct Watcher(Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub(crate) struct Watcher(Arc<Watch>);
+
+type Watch = dyn Fn(&[u8]) + Send + Sync;
 
 impl Watcher {
     pub(crate) fn see(&self, piece: &[u8]) {
