@@ -15,31 +15,28 @@ impl VolumeSnapshots for DirStorage {
     }
 
     async fn take(&self, cx: &OpCx, volume: &VolumeName, name: &SnapName) -> Result<Ensured<()>> {
-        const OP: &str = "snapshot.take";
-        let (image, names) = self.open_for_snapshot(cx, OP, volume).await?;
+        let (image, names) = self.open_for_snapshot(cx, SnapshotAction::Take, volume).await?;
         if names.contains(name) {
             return Ok(Ensured::Already(()));
         }
-        self.act(cx, OP, volume, &image, SnapshotAction::Take, name).await?;
+        self.act(volume, &image, SnapshotAction::Take, name).await?;
         Ok(Ensured::Made(()))
     }
 
     async fn rollback(&self, cx: &OpCx, volume: &VolumeName, name: &SnapName) -> Result<()> {
-        const OP: &str = "snapshot.rollback";
-        let (image, names) = self.open_for_snapshot(cx, OP, volume).await?;
+        let (image, names) = self.open_for_snapshot(cx, SnapshotAction::Apply, volume).await?;
         if !names.contains(name) {
-            return Err(Error::not_found(OP, format!("snapshot {name} of {}", self.subject(volume))));
+            return Err(Error::not_found(op_of(SnapshotAction::Apply), format!("snapshot {name} of {}", self.subject(volume))));
         }
-        self.act(cx, OP, volume, &image, SnapshotAction::Apply, name).await
+        self.act(volume, &image, SnapshotAction::Apply, name).await
     }
 
     async fn delete(&self, cx: &OpCx, volume: &VolumeName, name: &SnapName) -> Result<Removed> {
-        const OP: &str = "snapshot.delete";
-        let (image, names) = self.open_for_snapshot(cx, OP, volume).await?;
+        let (image, names) = self.open_for_snapshot(cx, SnapshotAction::Delete, volume).await?;
         if !names.contains(name) {
             return Ok(Removed::WasAbsent);
         }
-        self.act(cx, OP, volume, &image, SnapshotAction::Delete, name).await?;
+        self.act(volume, &image, SnapshotAction::Delete, name).await?;
         Ok(Removed::Gone)
     }
 
@@ -55,7 +52,8 @@ impl VolumeSnapshots for DirStorage {
 }
 
 impl DirStorage {
-    async fn open_for_snapshot(&self, cx: &OpCx, op: &'static str, volume: &VolumeName) -> Result<(ImageFile, Vec<SnapName>)> {
+    async fn open_for_snapshot(&self, cx: &OpCx, action: SnapshotAction, volume: &VolumeName) -> Result<(ImageFile, Vec<SnapName>)> {
+        let op = op_of(action);
         let disk = self.writable_disk(op, volume)?;
         if disk.file.disk_format() != Some(DiskFormat::Qcow2) {
             let text = format!("{} images have no snapshots on a directory storage; qcow2 images have", disk.file.format());
@@ -69,19 +67,19 @@ impl DirStorage {
         .await
     }
 
-    async fn act(
-        &self,
-        cx: &OpCx,
-        op: &'static str,
-        volume: &VolumeName,
-        image: &ImageFile,
-        action: SnapshotAction,
-        name: &SnapName,
-    ) -> Result<()> {
-        let subject = self.subject(volume);
-        // Killed in between, qemu-img could leave clusters that nobody owns, so a cancellation waits for its end.
+    async fn act(&self, volume: &VolumeName, image: &ImageFile, action: SnapshotAction, name: &SnapName) -> Result<()> {
+        let (op, subject) = (op_of(action), self.subject(volume));
+        // Killed in between, qemu-img could leave clusters that nobody owns, so a cancellation of the task waits for its end.
         let done = self.inner.images.snapshot(image, action, name).await;
-        cx.run(op, async { done.map_err(|error| Fault::from(error).boundary(op, &subject)) }).await.map_err(|error| self.explain(error))
+        done.map_err(|error| self.explain(Fault::from(error).boundary(op, &subject)))
+    }
+}
+
+const fn op_of(action: SnapshotAction) -> &'static str {
+    match action {
+        SnapshotAction::Take => "snapshot.take",
+        SnapshotAction::Apply => "snapshot.rollback",
+        SnapshotAction::Delete => "snapshot.delete",
     }
 }
 

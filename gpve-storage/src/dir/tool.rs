@@ -289,12 +289,11 @@ impl Draft {
     }
 
     /// Makes the bytes durable and gives the file its name. Refuses a name that is taken.
-    pub(super) fn publish(mut self, name: &str) -> io::Result<File> {
+    pub(super) fn publish(mut self, name: &str) -> io::Result<()> {
         self.file.sync_all()?;
         rename_new(&self.directory, &self.name, name)?;
         self.is_published = true;
-        rustix::fs::fsync(&self.directory)?;
-        Ok(self.file.try_clone()?)
+        Ok(rustix::fs::fsync(&self.directory)?)
     }
 }
 
