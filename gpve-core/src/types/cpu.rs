@@ -31,11 +31,7 @@ impl CpuLimit {
 impl TryFrom<Millicores> for CpuLimit {
     type Error = TextError;
     fn try_from(m: Millicores) -> Result<Self, TextError> {
-        if (1..=128_000).contains(&m.get()) {
-            Ok(Self(m))
-        } else {
-            Err(TextError::new(&m.get().to_string(), "CPU limit", ALLOWED_LIMIT))
-        }
+        if (1..=128_000).contains(&m.get()) { Ok(Self(m)) } else { Err(TextError::new(&m.get().to_string(), "CPU limit", ALLOWED_LIMIT)) }
     }
 }
 
@@ -99,17 +95,7 @@ pub struct CpuSpec {
 
 impl Default for CpuSpec {
     fn default() -> Self {
-        Self {
-            sockets: 1,
-            cores: 1,
-            vcpus: None,
-            model: None,
-            flags: Vec::new(),
-            hidden: false,
-            limit: None,
-            units: None,
-            numa: false,
-        }
+        Self { sockets: 1, cores: 1, vcpus: None, model: None, flags: Vec::new(), hidden: false, limit: None, units: None, numa: false }
     }
 }
 
@@ -140,7 +126,7 @@ impl FromStr for CpuFlag {
     fn from_str(s: &str) -> Result<Self, TextError> {
         let refused = || TextError::new(s, "CPU flag", "'+' or '-' and a feature name of letters, digits, '-', '_' and '.'");
         let name = s.strip_prefix(['+', '-']).ok_or_else(refused)?;
-        if name.is_empty() || name.len() > 64 || !starts_alnum(name) || !only(name, "-_.") {
+        if name.is_empty() || name.len() > 64 || !starts_alnum(name) || !only(name, "-_.") || name.contains("..") {
             return Err(refused());
         }
         Ok(Self { on: s.starts_with('+'), name: name.to_owned() })

@@ -86,11 +86,7 @@ const ALLOWED_SLOT: &str = "scsi0 to scsi30, virtio0 to virtio15, ide0 to ide3, 
 impl DiskSlot {
     /// Slot `index` of `bus`, if the bus has it.
     pub fn new(bus: DiskBus, index: u8) -> Result<Self, TextError> {
-        if index < bus.slots() {
-            Ok(Self { bus, index })
-        } else {
-            Err(TextError::new(&format!("{bus}{index}"), "disk slot", ALLOWED_SLOT))
-        }
+        if index < bus.slots() { Ok(Self { bus, index }) } else { Err(TextError::new(&format!("{bus}{index}"), "disk slot", ALLOWED_SLOT)) }
     }
 
     /// The bus.
@@ -187,8 +183,8 @@ words!(
 
 text_type!(
     /// A disk's serial number as the guest reads it.
-    DiskSerial, "disk serial number", "letters, digits, '-', '_' and '.', at most 20 characters",
-    |s| !s.is_empty() && s.len() <= 20 && only(s, "-_.")
+    DiskSerial, "disk serial number", "letters, digits, '-', '_' and '.', not starting with '-' or '.', at most 20 characters",
+    |s| !s.is_empty() && s.len() <= 20 && !s.starts_with(['-', '.']) && only(s, "-_.") && !s.contains("..")
 );
 
 /// Where the bytes of an imported disk come from.
@@ -203,7 +199,7 @@ pub enum ImportSource {
 
 /// What is in a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum DiskSource {
     /// An empty CD-ROM drive.
     Empty,

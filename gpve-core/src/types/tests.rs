@@ -1,0 +1,6 @@
+//! The vocabulary keeps its promises.
+
+mod patch;
+mod quantity;
+mod spec;
+mod text;

@@ -30,7 +30,11 @@ words!(
 text_type!(
     /// A machine version as QEMU names it (`9.2`), or PVE's with revision (`9.2+pve1`).
     MachineVersion, "machine version", "digits and dots with an optional +pveN, such as 9.2",
-    |s| !s.is_empty() && s.len() <= 24 && s.starts_with(|c: char| c.is_ascii_digit()) && only(s, ".+")
+    |s| {
+        let (version, revision) = s.split_once('+').map_or((s, "pve0"), |(v, r)| (v, r));
+        let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+        s.len() <= 24 && version.split('.').all(digits) && revision.strip_prefix("pve").is_some_and(digits)
+    }
 );
 
 /// The virtual board.
@@ -191,9 +195,9 @@ pub struct RngSpec {
     pub period_ms: Option<u32>,
 }
 
-/// Boot order: slots of disks and cards, first first (`scsi0`, `net0`).
+/// Boot order: slots of disks and cards, first first (`scsi0`, `net0`), each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<BootDevice>", into = "Vec<BootDevice>")]
 pub struct BootOrder(Vec<BootDevice>);
 
 impl BootOrder {
@@ -212,6 +216,19 @@ impl BootOrder {
             Some(twice) => Err(TextError::new(&twice.to_string(), "boot order", "each device once")),
             None => Ok(Self(devices)),
         }
+    }
+}
+
+impl TryFrom<Vec<BootDevice>> for BootOrder {
+    type Error = TextError;
+    fn try_from(devices: Vec<BootDevice>) -> Result<Self, TextError> {
+        Self::new(devices)
+    }
+}
+
+impl From<BootOrder> for Vec<BootDevice> {
+    fn from(order: BootOrder) -> Self {
+        order.0
     }
 }
 

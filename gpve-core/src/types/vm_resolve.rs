@@ -12,8 +12,8 @@ use super::net::MacAddr;
 use super::nic::{NicIndex, NicSpec};
 use super::unit::ByteSize;
 use super::vm::{
-    Accel, AgentSpec, BootDevice, DirectKernel, Firmware, Keyboard, MachineKind, MachineSpec, OsType, RawArg, RngSpec,
-    ScsiController, SerialPort, Vga, VmSpec,
+    Accel, AgentSpec, BootDevice, DirectKernel, Firmware, Keyboard, MachineKind, MachineSpec, OsType, RawArg, RngSpec, ScsiController,
+    SerialPort, Vga, VmSpec,
 };
 use super::{MemMib, PropertyKey};
 use crate::error::{Error, FieldError};
@@ -138,6 +138,10 @@ impl VmSpec {
         }
         for index in self.serials.keys().filter(|i| **i > 3) {
             refuse(format!("serial{index}"), "there are serial0 to serial3");
+        }
+        let sources = ["/dev/urandom", "/dev/random", "/dev/hwrng"];
+        if self.rng.as_ref().is_some_and(|r| !sources.contains(&r.source.as_str())) {
+            refuse("rng0".into(), "source must be /dev/urandom, /dev/random or /dev/hwrng");
         }
         if let Some(kernel) = &self.kernel
             && (!kernel.kernel.is_absolute() || kernel.initrd.as_ref().is_some_and(|p| !p.is_absolute()))

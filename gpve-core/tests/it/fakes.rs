@@ -1,7 +1,7 @@
 //! The host in memory: its adapters pass the suites of their ports, and it fails as it is told.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gpve_core::error::{Error, ErrorKind};
