@@ -14,9 +14,11 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use gpve_core::control::{GuestObject, config_digest};
 use gpve_core::error::{Error, ErrorKind, FieldError};
 use gpve_core::types::{GuestName, VmSpec};
 use serde_json::{Map, Value as Json};
+use uuid::Uuid;
 
 use crate::route::{Kind, Param, Params, Value};
 use crate::routes::vm_options;
@@ -33,6 +35,25 @@ pub struct Definition {
     pub name: Option<GuestName>,
     /// Everything else.
     pub spec: VmSpec,
+}
+
+impl From<&GuestObject> for Definition {
+    fn from(guest: &GuestObject) -> Self {
+        Self { name: guest.name.clone(), spec: guest.spec().clone() }
+    }
+}
+
+impl Definition {
+    /// What the process of a running guest was started with; none for a guest that does not run.
+    pub fn running(guest: &GuestObject) -> Option<Self> {
+        let spec = guest.running.as_deref()?.clone();
+        Some(Self { name: guest.name.clone(), spec })
+    }
+
+    /// The digest that answers show and that changes are checked against: that of the control plane.
+    pub fn digest(&self) -> String {
+        config_digest(self.name.as_ref(), &self.spec)
+    }
 }
 
 /// Settings by name, as text.
@@ -89,6 +110,27 @@ impl VmConfig {
         from_spec::render(definition)
     }
 
+    /// What this configuration defines as a new guest. As Proxmox VE does, it writes a boot order, a system UUID and a
+    /// generation id into it where the client gave none.
+    ///
+    /// # Errors
+    /// As [`Self::define`].
+    pub fn define_new(mut self, uuid: Uuid, generation_id: Uuid) -> Result<Definition, Error> {
+        let smbios = self.get("smbios1").unwrap_or_default();
+        if !smbios.contains("uuid=") {
+            let separator = if smbios.is_empty() { "" } else { "," };
+            self.set("smbios1", format!("uuid={uuid}{separator}{smbios}"));
+        }
+        if matches!(self.get("vmgenid"), None | Some("1")) {
+            self.set("vmgenid", generation_id.to_string());
+        }
+        let mut definition = self.define()?;
+        if self.get("boot").is_none() {
+            definition.spec.boot = Some(default_boot(&definition.spec));
+        }
+        Ok(definition)
+    }
+
     /// What this configuration defines.
     ///
     /// # Errors
@@ -115,16 +157,6 @@ impl VmConfig {
     /// Settings by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
-    }
-
-    /// Forty hex digits that change with every setting.
-    pub fn digest(&self) -> String {
-        let mut text = String::new();
-        for (key, value) in self.iter() {
-            text.push_str(&format!("{key}: {}\n", value.replace('\n', "\n ")));
-        }
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-        hash.as_ref().iter().take(20).map(|b| format!("{b:02x}")).collect()
     }
 
     /// The settings as an answer shows them: booleans and integers as numbers, all else as text, passwords masked.

@@ -47,6 +47,8 @@ impl std::fmt::Debug for Format {
 /// A form of `key=value,...` texts.
 #[derive(Debug, Clone, Copy)]
 pub struct PropertyFormat {
+    /// Its name in documents.
+    pub name: &'static str,
     /// Its keys.
     pub keys: &'static [PropertyKey],
     /// Key whose value may stand alone at any place (`local:1` is `file=local:1`).

@@ -12,8 +12,8 @@ const fn req(name: &'static str, kind: Kind) -> PropertyKey {
     PropertyKey::required(name, kind)
 }
 
-const fn form(keys: &'static [PropertyKey], default_key: Option<&'static str>) -> PropertyFormat {
-    PropertyFormat { keys, default_key, key_alias: None }
+const fn form(name: &'static str, keys: &'static [PropertyKey], default_key: Option<&'static str>) -> PropertyFormat {
+    PropertyFormat { name, keys, default_key, key_alias: None }
 }
 
 const FORMATS: Kind = Kind::Word(&["raw", "qcow", "qed", "qcow2", "vmdk", "cloop"]);
@@ -22,8 +22,9 @@ const SECONDS: Kind = Kind::at_least(1);
 
 /// Keys of every drive, with room for those of one bus behind them.
 macro_rules! drive {
-    ($($extra:expr),* $(,)?) => {
+    ($name:literal, $($extra:expr),* $(,)?) => {
         form(
+            $name,
             &[
                 req("file", Kind::Format(&f::VOLUME_OR_PATH)),
                 PropertyKey::alias("volume", "file"),
@@ -77,11 +78,12 @@ macro_rules! drive {
 static SERIAL_NUMBER: crate::route::Format = f::URL_ENCODED.max(60);
 static MODEL_NAME: crate::route::Format = f::URL_ENCODED.max(120);
 
-pub(crate) static IDE: PropertyFormat =
-    drive!(opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)), opt("model", Kind::Format(&MODEL_NAME)));
-pub(crate) static SATA: PropertyFormat = drive!(opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)));
+pub(crate) static IDE: PropertyFormat = drive!(
+    "IdeDrive", opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)), opt("model", Kind::Format(&MODEL_NAME)));
+pub(crate) static SATA: PropertyFormat = drive!(
+    "SataDrive", opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)));
 pub(crate) static SCSI: PropertyFormat = drive!(
-    opt("ssd", Kind::Boolean),
+    "ScsiDrive", opt("ssd", Kind::Boolean),
     opt("wwn", Kind::Format(&f::WWN)),
     opt("iothread", Kind::Boolean),
     opt("ro", Kind::Boolean),
@@ -90,11 +92,14 @@ pub(crate) static SCSI: PropertyFormat = drive!(
     opt("product", Kind::Format(&f::SCSI_PRODUCT)),
     opt("vendor", Kind::Format(&f::SCSI_VENDOR)),
 );
-pub(crate) static VIRTIO: PropertyFormat = drive!(opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
+pub(crate) static VIRTIO: PropertyFormat = drive!(
+    "VirtioDrive", opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
 /// NVMe drives are an extension; they take what virtio drives take.
-pub(crate) static NVME: PropertyFormat = drive!(opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
+pub(crate) static NVME: PropertyFormat = drive!(
+    "NvmeDrive", opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
 
 pub(crate) static EFI_DISK: PropertyFormat = form(
+    "EfiDisk",
     &[
         req("file", Kind::Format(&f::VOLUME_OR_PATH)),
         PropertyKey::alias("volume", "file"),
@@ -108,6 +113,7 @@ pub(crate) static EFI_DISK: PropertyFormat = form(
     Some("file"),
 );
 pub(crate) static TPM_STATE: PropertyFormat = form(
+    "TpmState",
     &[
         req("file", Kind::Format(&f::VOLUME_OR_PATH)),
         PropertyKey::alias("volume", "file"),
@@ -118,10 +124,11 @@ pub(crate) static TPM_STATE: PropertyFormat = form(
     ],
     Some("file"),
 );
-pub(crate) static UNUSED: PropertyFormat =
-    form(&[req("file", Kind::Format(&f::VOLUME_ID)), PropertyKey::alias("volume", "file")], Some("file"));
+pub(crate) static UNUSED: PropertyFormat = form(
+    "Unused",&[req("file", Kind::Format(&f::VOLUME_ID)), PropertyKey::alias("volume", "file")], Some("file"));
 
 pub(crate) static NET: PropertyFormat = PropertyFormat {
+    name: "Net",
     keys: &[
         req("model", Kind::Word(NIC_MODELS)),
         opt("macaddr", Kind::Format(&f::MAC)),
@@ -144,6 +151,7 @@ const NIC_MODELS: &[&str] = &[
 ];
 
 pub(crate) static AGENT: PropertyFormat = form(
+    "Agent",
     &[
         req("enabled", Kind::Boolean),
         opt("fstrim_cloned_disks", Kind::Boolean),
@@ -154,8 +162,10 @@ pub(crate) static AGENT: PropertyFormat = form(
     ],
     Some("enabled"),
 );
-pub(crate) static MEMORY: PropertyFormat = form(&[req("current", Kind::at_least(16))], Some("current"));
+pub(crate) static MEMORY: PropertyFormat = form(
+    "Memory",&[req("current", Kind::at_least(16))], Some("current"));
 pub(crate) static MACHINE: PropertyFormat = form(
+    "Machine",
     &[
         opt("type", Kind::Format(&f::MACHINE_TYPE)),
         opt("viommu", Kind::Word(&["intel", "virtio"])),
@@ -166,6 +176,7 @@ pub(crate) static MACHINE: PropertyFormat = form(
     Some("type"),
 );
 pub(crate) static CPU: PropertyFormat = form(
+    "Cpu",
     &[
         opt("cputype", Kind::Format(&f::CPU_TYPE)),
         opt("flags", Kind::Format(&f::CPU_FLAGS)),
@@ -179,6 +190,7 @@ pub(crate) static CPU: PropertyFormat = form(
     Some("cputype"),
 );
 pub(crate) static VGA: PropertyFormat = form(
+    "Vga",
     &[
         opt("type", Kind::Word(VGA_TYPES)),
         opt("memory", Kind::between(4, 512)),
@@ -191,9 +203,10 @@ const VGA_TYPES: &[&str] = &[
     "cirrus", "qxl", "qxl2", "qxl3", "qxl4", "none", "serial0", "serial1", "serial2", "serial3", "std", "virtio", "virtio-gl", "vmware",
 ];
 
-pub(crate) static BOOT: PropertyFormat =
-    form(&[opt("legacy", Kind::Format(&f::BOOT_LEGACY)), opt("order", Kind::Format(&f::BOOT_DEVICES))], Some("legacy"));
+pub(crate) static BOOT: PropertyFormat = form(
+    "Boot",&[opt("legacy", Kind::Format(&f::BOOT_LEGACY)), opt("order", Kind::Format(&f::BOOT_DEVICES))], Some("legacy"));
 pub(crate) static RNG: PropertyFormat = form(
+    "Rng",
     &[
         req("source", Kind::Word(&["/dev/urandom", "/dev/random", "/dev/hwrng"])),
         opt("max_bytes", Kind::between(0, u32::MAX as i64)),
@@ -202,6 +215,7 @@ pub(crate) static RNG: PropertyFormat = form(
     Some("source"),
 );
 pub(crate) static SMBIOS: PropertyFormat = form(
+    "Smbios",
     &[
         opt("base64", Kind::Boolean),
         opt("family", Kind::Format(&f::SMBIOS_TEXT)),
@@ -215,6 +229,7 @@ pub(crate) static SMBIOS: PropertyFormat = form(
     None,
 );
 pub(crate) static IP_CONFIG: PropertyFormat = form(
+    "IpConfig",
     &[
         opt("gw", Kind::Format(&f::IPV4)),
         opt("gw6", Kind::Format(&f::IPV6)),
@@ -224,6 +239,7 @@ pub(crate) static IP_CONFIG: PropertyFormat = form(
     None,
 );
 pub(crate) static CI_CUSTOM: PropertyFormat = form(
+    "CiCustom",
     &[
         opt("meta", Kind::Format(&f::VOLUME_ID)),
         opt("network", Kind::Format(&f::VOLUME_ID)),
@@ -233,6 +249,7 @@ pub(crate) static CI_CUSTOM: PropertyFormat = form(
     None,
 );
 pub(crate) static WATCHDOG: PropertyFormat = form(
+    "Watchdog",
     &[
         req("model", Kind::Word(&["i6300esb", "ib700"])),
         opt("action", Kind::Word(&["reset", "shutdown", "poweroff", "pause", "debug", "none"])),
@@ -240,12 +257,14 @@ pub(crate) static WATCHDOG: PropertyFormat = form(
     Some("model"),
 );
 pub(crate) static AUDIO: PropertyFormat = form(
+    "Audio",
     &[req("device", Kind::Word(&["ich9-intel-hda", "intel-hda", "AC97"])), opt("driver", Kind::Word(&["spice", "none"]))],
     None,
 );
-pub(crate) static IVSHMEM: PropertyFormat =
-    form(&[req("size", Kind::at_least(1)), opt("name", Kind::Format(&f::IVSHMEM_NAME))], None);
+pub(crate) static IVSHMEM: PropertyFormat = form(
+    "Ivshmem",&[req("size", Kind::at_least(1)), opt("name", Kind::Format(&f::IVSHMEM_NAME))], None);
 pub(crate) static NUMA: PropertyFormat = form(
+    "Numa",
     &[
         req("cpus", Kind::Format(&f::RANGES)),
         opt("hostnodes", Kind::Format(&f::RANGES)),
@@ -255,10 +274,12 @@ pub(crate) static NUMA: PropertyFormat = form(
     None,
 );
 pub(crate) static USB: PropertyFormat = form(
+    "Usb",
     &[opt("host", Kind::Format(&f::USB_HOST)), opt("mapping", Kind::Format(&f::CONFIG_ID)), opt("usb3", Kind::Boolean)],
     Some("host"),
 );
 pub(crate) static HOST_PCI: PropertyFormat = form(
+    "HostPci",
     &[
         opt("host", Kind::Format(&f::PCI_HOST)),
         opt("mapping", Kind::Format(&f::CONFIG_ID)),
@@ -277,6 +298,7 @@ pub(crate) static HOST_PCI: PropertyFormat = form(
     Some("host"),
 );
 pub(crate) static VIRTIOFS: PropertyFormat = form(
+    "Virtiofs",
     &[
         req("dirid", Kind::Format(&f::CONFIG_ID)),
         opt("cache", Kind::Word(&["auto", "always", "metadata", "never"])),
@@ -287,6 +309,7 @@ pub(crate) static VIRTIOFS: PropertyFormat = form(
     Some("dirid"),
 );
 pub(crate) static SEV: PropertyFormat = form(
+    "Sev",
     &[
         req("type", Kind::Word(&["std", "es", "snp"])),
         opt("no-debug", Kind::Boolean),
@@ -297,6 +320,7 @@ pub(crate) static SEV: PropertyFormat = form(
     Some("type"),
 );
 pub(crate) static TDX: PropertyFormat = form(
+    "Tdx",
     &[
         req("type", Kind::Word(&["tdx"])),
         opt("attestation", Kind::Boolean),
@@ -306,6 +330,7 @@ pub(crate) static TDX: PropertyFormat = form(
     Some("type"),
 );
 pub(crate) static SPICE: PropertyFormat = form(
+    "Spice",
     &[opt("foldersharing", Kind::Boolean), opt("videostreaming", Kind::Word(&["off", "all", "filter"]))],
     None,
 );

@@ -3,6 +3,7 @@
 
 mod apidoc;
 mod config;
+mod documents;
 mod property;
 mod recorded;
 mod wire;

@@ -1,6 +1,8 @@
 //! Changing a configuration: set, delete, revert, with what becomes of volumes.
 
+use gpve_core::control::UpdateGuest;
 use gpve_core::error::{Error, ErrorKind, FieldError};
+use gpve_core::patch::SpecPatch;
 use gpve_core::types::{DiskSource, VolumeId, VmSpec};
 
 use crate::route::Params;
@@ -23,11 +25,14 @@ pub struct Edit {
 }
 
 /// What an [`Edit`] makes of a guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The guest as it shall be.
     pub definition: Definition,
-    /// Volumes that nothing refers to any more and that shall be destroyed.
+    /// The same as a change for the control plane; it does not wait.
+    pub update: UpdateGuest,
+    /// Volumes that shall be destroyed once the change is made, because the edit forces it. (A volume that was unused
+    /// before and is removed from the settings goes with the change itself.)
     pub destroy: Vec<VolumeId>,
     /// Whether anything differs from before.
     pub differs: bool,
@@ -74,7 +79,7 @@ impl Edit {
     /// [`ErrorKind::Conflict`] for another digest, and what the settings themselves are refused for.
     pub fn apply(&self, now: &Definition, running: Option<&Definition>) -> Result<Change, Error> {
         let before = VmConfig::of(now);
-        if self.digest.as_ref().is_some_and(|d| *d != before.digest()) {
+        if self.digest.as_ref().is_some_and(|d| *d != now.digest()) {
             let message = "checksum mismatch (file change by other user?)";
             return Err(Error::new(ErrorKind::Conflict, "vm.config", message));
         }
@@ -98,8 +103,14 @@ impl Edit {
         keep_addresses(&now.spec, &mut definition.spec);
         keep_sizes(&now.spec, &mut definition.spec);
         let destroy = self.settle_volumes(&now.spec, &mut definition.spec);
-        let after = VmConfig::of(&definition);
-        Ok(Change { differs: after != before, definition, destroy })
+        let differs = VmConfig::of(&definition) != before;
+        let update = UpdateGuest {
+            patch: SpecPatch::between(&now.spec, &definition.spec)?,
+            name: (definition.name != now.name).then(|| definition.name.clone()),
+            digest: self.digest.clone(),
+            ..UpdateGuest::default()
+        };
+        Ok(Change { definition, update, destroy, differs })
     }
 
     fn settle_volumes(&self, before: &VmSpec, after: &mut VmSpec) -> Vec<VolumeId> {
@@ -110,11 +121,14 @@ impl Edit {
             if in_drives.contains(volume) || after.unused.values().any(|v| v == volume) {
                 continue;
             }
-            let was_unused = before.unused.values().any(|v| v == volume);
-            let free = (0..=u8::MAX).find(|n| !after.unused.contains_key(n));
-            match free {
-                Some(n) if !was_unused && !self.force => drop(after.unused.insert(n, volume.clone())),
-                _ => destroy.push(volume.clone()),
+            if before.unused.values().any(|v| v == volume) {
+                continue;
+            }
+            if let Some(n) = (0..=u8::MAX).find(|n| !after.unused.contains_key(n)) {
+                after.unused.insert(n, volume.clone());
+            }
+            if self.force {
+                destroy.push(volume.clone());
             }
         }
         destroy

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{VmConfig, typed};
+use super::{Definition, VmConfig, typed};
 
 /// One setting with what is in force and what waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,8 +23,10 @@ pub struct PendingEntry {
 
 /// Settings that are asked for beside those in force; `running` is none for a guest that does not run. The last entry is
 /// the digest.
-pub fn pending(asked: &VmConfig, running: Option<&VmConfig>) -> Vec<PendingEntry> {
-    let in_force = running.unwrap_or(asked);
+pub fn pending(asked: &Definition, running: Option<&Definition>) -> Vec<PendingEntry> {
+    let digest = asked.digest();
+    let asked = VmConfig::of(asked);
+    let in_force = running.map_or_else(|| asked.clone(), VmConfig::of);
     let mut entries: Vec<PendingEntry> = in_force
         .iter()
         .map(|(key, value)| {
@@ -40,6 +42,6 @@ pub fn pending(asked: &VmConfig, running: Option<&VmConfig>) -> Vec<PendingEntry
     for (key, wanted) in asked.iter().filter(|(k, _)| in_force.get(k).is_none()) {
         entries.push(PendingEntry { key: key.to_owned(), value: None, pending: Some(typed(key, wanted)), delete: None });
     }
-    entries.push(PendingEntry { key: "digest".to_owned(), value: Some(asked.digest().into()), pending: None, delete: None });
+    entries.push(PendingEntry { key: "digest".to_owned(), value: Some(digest.into()), pending: None, delete: None });
     entries
 }
