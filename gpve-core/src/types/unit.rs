@@ -65,7 +65,7 @@ impl ByteSize {
     }
 
     fn largest_unit(self) -> (u64, Option<char>) {
-        let fits = UNITS.iter().rev().find(|(_, shift)| self.0 != 0 && self.0 % (1 << shift) == 0);
+        let fits = UNITS.iter().rev().find(|(_, shift)| self.0 != 0 && self.0.is_multiple_of(1 << shift));
         match fits {
             Some((unit, shift)) => (self.0 >> shift, Some(*unit)),
             None => (self.0, None),

@@ -12,6 +12,7 @@ use gpve_core::ports::{
 use gpve_core::testing::conformance::{self, GuestFixture, NetworkFixture, StorageFixture, VolumeBytes};
 use gpve_core::testing::mem::{Acpi, Boot, Fault, MemHost, MemNetwork, MemQemu, MemStorage, Script};
 use gpve_core::types::{AgentSpec, ByteSize, DiskFormat, DiskSlot, MacAddr, NicIndex, ResolvedVm, SerialPort, VmSpec, Vmid, VolumeId};
+use tokio::time::Instant;
 
 fn vmid(n: u32) -> Vmid {
     n.try_into().unwrap()

@@ -202,7 +202,7 @@ where
         assert_eq!(word.to_string().parse::<T>().ok(), Some(*word));
         safe_id::<T>(&word.to_string());
     }
-    let refused = "nonsense".parse::<T>().err().expect("nonsense is no word").to_string();
+    let refused = "nonsense".parse::<T>().expect_err("nonsense is no word").to_string();
     for word in all {
         // The phases are too many for a message.
         assert!(refused.contains(&word.to_string()) || refused.contains("phases"), "{refused} does not name {word}");
