@@ -43,6 +43,7 @@ fn run(arguments: &[&str]) -> Result {
         ["bench", wanted @ ..] => bench::run(wanted),
         ["layers"] => layers::check(),
         ["guest-image"] => {
+            needs::install(&[needs::Purpose::Guests])?;
             println!("{}", guest::image()?.describe());
             Ok(())
         }

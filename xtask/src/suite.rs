@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::failure::{Context as _, Failure, Result};
 use crate::guest::Image;
 use crate::needs::{self, Purpose};
-use crate::program::{Program, say};
+use crate::program::{Program, find, say};
 use crate::tally::Tally;
 use crate::{guest, layers, place};
 
@@ -71,6 +71,7 @@ const STEPS: &[(&str, Step)] = &[
         let exclude = UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]);
         suite.check(tally, "packages", suite.cargo(&["package", "--quiet", "--workspace", "--allow-dirty"]).args(exclude))
     }),
+    ("dependencies", |suite, tally| suite.dependencies(tally)),
     ("fuzz", |suite, tally| fuzz::run(suite, tally)),
     ("proofs", |suite, tally| proof::run(suite, tally)),
 ];
@@ -113,6 +114,17 @@ impl Suite {
             self.check(tally, &format!("{name} alone"), check)?;
         }
         Ok(())
+    }
+
+    /// The licences, bans and sources of `deny.toml`; not the advisories, which change without us and need the network.
+    fn dependencies(&self, tally: &mut Tally) -> Result {
+        if find("cargo-deny").is_none() {
+            tally.skip("dependencies", "cargo-deny is not installed; get it with `cargo install cargo-deny --locked`");
+            return Ok(());
+        }
+        let deny =
+            Program::new("cargo-deny").args(["--log-level", "error", "check", "licenses", "bans", "sources"]).directory(place::root());
+        self.check(tally, "dependencies", deny)
     }
 
     fn out_of_tree(&self, tally: &mut Tally) -> Result {
