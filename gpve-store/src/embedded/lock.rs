@@ -11,7 +11,7 @@ use super::error::explain_io;
 /// Held as long as the store is open; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -27,7 +27,16 @@ impl Lock {
         }
         // Only for the message of whoever is refused: a full disk is no reason not to open.
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would not do: a process that is just being started holds a copy of the descriptor until it runs.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the store's lock stays until the process ends");
+        }
     }
 }
 

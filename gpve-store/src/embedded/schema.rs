@@ -145,3 +145,18 @@ fn sync_directory(path: &Path) -> Result<(), StoreError> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(|e| explain_io(path, &e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_flushes_every_commit_to_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(&directory.path().join("store.db")).unwrap();
+        let pragma = |name: &str| opened.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, String>(0));
+        let number = |name: &str| opened.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+        assert_eq!(pragma("journal_mode").unwrap(), "wal");
+        assert_eq!(number("synchronous").unwrap(), 2, "FULL: a commit returns after the log was flushed");
+    }
+}
