@@ -35,8 +35,18 @@ pub struct Invocation {
     pub(crate) deadline: Duration,
     pub(crate) output_cap_bytes: usize,
     pub(crate) watcher: Option<Watcher>,
+    pub(crate) limits: Option<Limits>,
     refused: Option<(String, &'static str)>,
     options_ended: bool,
+}
+
+/// What a program that reads untrusted input may use at most, such as `qemu-img` on a foreign image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Address space of each of its processes; beyond it an allocation fails.
+    pub memory_bytes: u64,
+    /// Processor time of each of its processes, in whole seconds, at least one; beyond it the process is killed.
+    pub cpu: Duration,
 }
 
 /// Sees stdout while the program runs.
@@ -77,6 +87,7 @@ impl Invocation {
             deadline: DEADLINE_DEFAULT,
             output_cap_bytes: OUTPUT_CAP_BYTES,
             watcher: None,
+            limits: None,
             refused: None,
             options_ended: false,
         }
@@ -188,6 +199,13 @@ impl Invocation {
     #[must_use]
     pub fn output_cap_bytes(mut self, cap_bytes: usize) -> Self {
         self.output_cap_bytes = cap_bytes;
+        self
+    }
+
+    /// Limits what the program may use of memory and processor, beside its deadline.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
         self
     }
 

@@ -40,7 +40,7 @@ mod transcript;
 mod tree;
 
 pub use error::ExecError;
-pub use invocation::{DEADLINE_DEFAULT, Invocation, OUTPUT_CAP_BYTES};
+pub use invocation::{DEADLINE_DEFAULT, Invocation, Limits, OUTPUT_CAP_BYTES};
 pub use launch::{Identity, Launch};
 pub use output::{Output, Status};
 pub use process::{Exit, Process, ProcessId, Signal};

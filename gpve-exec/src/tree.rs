@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::Stdio;
 
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -10,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 use crate::invocation::{Invocation, Stdin};
-use crate::{ExecError, Hidden, Tools};
+use crate::{ExecError, Hidden, Limits, Tool, Tools};
 
 /// A running program with everything it started: dropping this kills its process group.
 #[derive(Debug)]
@@ -23,7 +24,10 @@ impl Tree {
         let program = tools.find(invocation.tool)?;
         let start = |source| ExecError::Start { tool: invocation.tool, source };
         let stdin = if invocation.stdin == Stdin::Nothing { Stdio::null() } else { Stdio::piped() };
-        let mut command = command(&program, tools);
+        let mut command = match invocation.limits {
+            None => command(&program, tools),
+            Some(limits) => limited(limits, &program, tools)?,
+        };
         command
             .args(&invocation.args)
             .envs(invocation.env.iter().map(|(name, value)| (name, value)))
@@ -48,10 +52,18 @@ impl Drop for Tree {
 }
 
 /// A command with nothing of this process's environment.
-pub(crate) fn command(program: &std::path::Path, tools: &Tools) -> std::process::Command {
+pub(crate) fn command(program: &Path, tools: &Tools) -> std::process::Command {
     let mut command = std::process::Command::new(program);
     command.env_clear().env("PATH", tools.path_variable()).env("LC_ALL", "C").env("HOME", "/");
     command
+}
+
+/// A command that limits itself and then becomes `program`.
+fn limited(limits: Limits, program: &Path, tools: &Tools) -> Result<std::process::Command, ExecError> {
+    let mut command = command(&tools.find(Tool::PRLIMIT)?, tools);
+    let seconds = limits.cpu.as_secs().max(1);
+    command.arg(format!("--as={}", limits.memory_bytes)).arg(format!("--cpu={seconds}")).arg("--").arg(program);
+    Ok(command)
 }
 
 /// Gives the program exactly these descriptors beside 0, 1 and 2.

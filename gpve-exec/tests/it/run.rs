@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gpve_exec::{ExecError, Hidden, Invocation, Process, ProcessId, Runner, Status, Tool};
+use gpve_exec::{ExecError, Hidden, Invocation, Limits, Process, ProcessId, Runner, Status, Tool};
 
 use crate::support::{CAT, ENV, PATIENCE, SH, line_of, system, until};
 
@@ -156,4 +156,14 @@ async fn waiting_for_a_slot_counts_against_the_deadline() {
         assert!(run.await.unwrap_err().is_cancelled());
     }
     system.run(Invocation::new(ENV)).await.unwrap();
+}
+
+#[tokio::test]
+async fn limits_of_memory_and_processor_hold() {
+    let limits = Limits { memory_bytes: 256 << 20, cpu: Duration::from_secs(1) };
+    let output = system().run(Invocation::new(SH).args(["-c", "ulimit -v; ulimit -t"]).limits(limits)).await.unwrap();
+    assert_eq!(output.text().unwrap(), "262144\n1\n");
+    let endless = Invocation::new(SH).args(["-c", "while :; do :; done"]).limits(limits);
+    let output = system().run(endless).await.unwrap();
+    assert!(matches!(output.status, Status::Signalled(_)), "{:?}", output.status);
 }
