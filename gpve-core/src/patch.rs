@@ -70,8 +70,21 @@ fn broken(detail: impl std::fmt::Display) -> Error {
     Error::field("vm.patch", "spec", detail.to_string())
 }
 
+impl FromIterator<(String, Option<Value>)> for SpecPatch {
+    fn from_iter<I: IntoIterator<Item = (String, Option<Value>)>>(changes: I) -> Self {
+        Self(changes.into_iter().collect())
+    }
+}
+
 fn flat(spec: &VmSpec) -> Result<BTreeMap<String, Value>> {
-    let Value::Object(fields) = serde_json::to_value(spec).map_err(broken)? else { return Err(broken("not an object")) };
+    match serde_json::to_value(spec).map_err(broken)? {
+        Value::Object(fields) => flat_fields(fields),
+        _ => Err(broken("not an object")),
+    }
+}
+
+/// The paths that a spec as on the wire sets, with their values; also of an incomplete one.
+pub(crate) fn flat_fields(fields: Map<String, Value>) -> Result<BTreeMap<String, Value>> {
     let mut out = BTreeMap::new();
     for (field, value) in fields {
         match (DEEP.contains(&field.as_str()), value) {

@@ -149,15 +149,15 @@ impl Audit for StoreAudit {
 impl ControlPlane {
     /// Writes the audit entry of a call. The call has happened by now: a log that cannot be written is an alarm in the
     /// program's log, and no failure of the call.
-    pub(super) async fn audit<T>(&self, call: &Call, verb: &str, subject: &str, result: &Result<T>) {
+    pub(super) async fn audit<T>(&self, call: &Call, verb: &str, (resource, name): (&str, &str), result: &Result<T>) {
         let entry = AuditEntry {
             timestamp: self.inner.clock.now(),
             request_id: call.request_id.clone(),
             user: call.user.to_string(),
             user_groups: call.groups.clone(),
             verb: verb.to_owned(),
-            resource: "virtualmachines".to_owned(),
-            name: subject.to_owned(),
+            resource: resource.to_owned(),
+            name: name.to_owned(),
             namespace: Namespace::default(),
             source_ip: call.source_ip.clone(),
             user_agent: call.user_agent.clone(),
@@ -166,7 +166,7 @@ impl ControlPlane {
             extra: BTreeMap::new(),
         };
         if let Err(e) = self.inner.audit.record(entry).await {
-            tracing::error!(error = %e.report(), verb, subject, user = %call.user, "the audit log cannot be written");
+            tracing::error!(error = %e.report(), verb, name, user = %call.user, "the audit log cannot be written");
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::ports::{Change, Entry, Guest as _, Key, Listing, Revision, WatchBatch};
 use crate::types::{GuestUsage, Namespace, NodeName, Vmid};
 
-/// Most changes kept for watchers that resume; older ones come from the store's history. At 2 KiB an object 32 MiB.
-pub(super) const HISTORY_MAX: usize = 16_384;
+/// Most changes kept for watchers; older ones come from the store's history. At 4 KiB an object 16 MiB.
+pub(super) const HISTORY_MAX: usize = 4096;
 
 /// A guest with its latest figures.
 #[derive(Debug, Clone)]
@@ -139,10 +139,10 @@ impl Cache {
 
     /// Changes after `position`, about `limit` of them and never a part of a revision; an error if they are no longer
     /// kept here.
-    pub(super) fn changes(&self, position: Revision, limit: usize) -> Result<Vec<(Revision, GuestChange)>, Floor> {
+    pub(super) fn changes(&self, position: Revision, limit: usize) -> Result<Vec<(Revision, GuestChange)>, TooOld> {
         self.read(|s| {
             if position < s.floor {
-                return Err(Floor(s.floor));
+                return Err(TooOld);
             }
             let start = s.history.partition_point(|(r, _)| *r <= position);
             let mut end = s.history.len().min(start.saturating_add(limit));
@@ -214,9 +214,9 @@ impl Cache {
     }
 }
 
-/// History here begins only after this revision.
+/// The asked history is no longer kept in memory.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Floor(pub(super) Revision);
+pub(super) struct TooOld;
 
 impl State {
     fn put(&mut self, entry: &Entry) {

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::call::{Accepted, Answer, Call, Plan, PlannedVolume};
-use super::job::{Begun, Job};
+use super::job::{Begun, Job, TAKE_TRIES};
 use super::mirror::object_names;
 use super::nodes::NodeMirror;
 use super::objects::{ApiVersion, GuestObject, ObjectKind, VirtualMachine, VirtualMachineSpec};
@@ -12,7 +12,7 @@ use super::owners::FieldOwners;
 use super::plane::ControlPlane;
 use super::records::{CAS_TRIES, NotInserted};
 use super::request::{CloneGuest, CreateGuest};
-use super::{checks, ids};
+use super::{SEEN_PATIENCE, checks, ids};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ports::{CloneOptions, Guest as _, Operation, OperationRequest, Placement, PlacementRequest, Revision};
 use crate::types::{DiskSource, GuestName, Labels, Millicores, Namespace, NodeName, ObjectMeta, VmSpec, Vmid};
@@ -42,17 +42,22 @@ impl ControlPlane {
             return self.plan_create(&request);
         }
         let subject = subject(request.vmid, request.object_name.as_ref().or(request.name.as_ref()));
-        let mut job = match self.begin(call, "create", subject, &request).await? {
-            Begun::Go(job) => *job,
-            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
-        };
-        let result = Box::pin(self.create_once(call, request, &mut job)).await;
-        self.end(call, job, result.map(Answer::Accepted)).await
+        for _ in 0..TAKE_TRIES {
+            let mut job = match self.begin(call, "create", &subject, &request).await? {
+                Begun::Go(job) => *job,
+                Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+            };
+            let result = Box::pin(self.create_once(call, request.clone(), &mut job)).await;
+            if !job.overtaken {
+                return self.end(call, job, result.map(Answer::Accepted)).await;
+            }
+        }
+        Err(overtaken())
     }
 
     async fn create_once(&self, call: &Call, request: CreateGuest, job: &mut Job) -> Result<Accepted> {
-        if let Some(vmid) = job.made() {
-            return self.make_made(vmid, job).await;
+        if let Some((vmid, revision)) = job.made() {
+            return self.make_made(vmid, revision, job).await;
         }
         checks::create(&request)?;
         let placement = self.place(request.vmid, &request.spec, request.node.clone())?;
@@ -80,19 +85,24 @@ impl ControlPlane {
         if call.dry_run {
             return self.plan_clone(&request);
         }
-        let mut job = match self.begin(call, "clone", format!("vm {}", request.source), &request).await? {
-            Begun::Go(job) => *job,
-            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
-        };
-        let result = Box::pin(self.clone_once(call, request, &mut job)).await;
-        self.end(call, job, result.map(Answer::Accepted)).await
+        for _ in 0..TAKE_TRIES {
+            let mut job = match self.begin(call, "clone", format!("vm {}", request.source), &request).await? {
+                Begun::Go(job) => *job,
+                Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+            };
+            let result = Box::pin(self.clone_once(call, request.clone(), &mut job)).await;
+            if !job.overtaken {
+                return self.end(call, job, result.map(Answer::Accepted)).await;
+            }
+        }
+        Err(overtaken())
     }
 
     async fn clone_once(&self, call: &Call, request: CloneGuest, job: &mut Job) -> Result<Accepted> {
-        if let Some(vmid) = job.made() {
-            return self.make_made(vmid, job).await;
+        if let Some((vmid, revision)) = job.made() {
+            return self.make_made(vmid, revision, job).await;
         }
-        let source = self.guest_or_missing("guest.clone", request.source)?;
+        let source = self.known_guest("guest.clone", request.source).await?;
         let new = NewGuest {
             vmid: request.target,
             node: source.node().clone(),
@@ -141,8 +151,8 @@ impl ControlPlane {
                 Err(NotInserted::VmidTaken) => return Err(Error::already_exists("guest.create", format!("vm {vmid}"))),
                 Err(NotInserted::NameTaken) => return Err(name_taken(&new)),
                 Err(NotInserted::Overtaken) => {
-                    let message = "a parallel call with the same idempotency key goes on: retry to get its result";
-                    return Err(Error::new(ErrorKind::Unavailable, "guest.create", message));
+                    job.overtaken = true;
+                    return Err(overtaken());
                 }
                 Err(NotInserted::Failed(e)) => return Err(e),
             }
@@ -235,19 +245,19 @@ impl ControlPlane {
     }
 
     /// Goes on with a guest that an earlier attempt under the same idempotency key recorded.
-    async fn make_made(&self, vmid: Vmid, job: &Job) -> Result<Accepted> {
+    async fn make_made(&self, vmid: Vmid, revision: Revision, job: &Job) -> Result<Accepted> {
+        self.inner.records.cache.reached(revision).await?;
         let guest = self.guest_or_missing("guest.make", vmid)?;
-        let mirror = self.mirror(guest.node())?.clone();
+        let (node, revision) = (guest.node().clone(), guest.revision);
+        let mirror = self.mirror(&node)?.clone();
         if guest.making.is_some() {
-            let revision = guest.revision;
             return self.make(&mirror, (*guest).clone(), revision).await;
         }
-        let task = mirror.read(|s| s.tasks.of_operation(&job.operation).cloned());
-        match task {
-            Some(task) => {
-                Ok(Accepted { vmid, node: guest.node().clone(), upid: task.upid.clone(), revision: guest.revision })
-            }
-            None => Err(Error::already_exists("guest.make", format!("vm {vmid}"))),
+        // The node has shown the guest; its task is shown right after it.
+        let shown = mirror.until(|s| s.tasks.of_operation(&job.operation).map(|t| t.upid.clone()));
+        match tokio::time::timeout(SEEN_PATIENCE, shown).await {
+            Ok(upid) => Ok(Accepted { vmid, node, upid, revision }),
+            Err(_) => Err(Error::already_exists("guest.make", format!("vm {vmid}"))),
         }
     }
 
@@ -315,6 +325,11 @@ impl NewGuest<'_> {
     fn wanted_name(&self) -> String {
         self.object_name.or(self.name.as_ref()).map(ToString::to_string).unwrap_or_default()
     }
+}
+
+fn overtaken() -> Error {
+    let message = "parallel calls with the same idempotency key go on: retry to get their result";
+    Error::new(ErrorKind::Unavailable, "guest.create", message)
 }
 
 fn name_taken(new: &NewGuest<'_>) -> Error {

@@ -19,7 +19,7 @@ pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most keys remembered at once; about 50 MiB of records.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 100_000;
 /// Most attempts to take a key: each failed one means that another call with the same key went on.
-const TAKE_TRIES: usize = 8;
+pub(super) const TAKE_TRIES: usize = 8;
 
 /// What is stored under a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub(super) struct Job {
     verb: &'static str,
     subject: String,
     slot: Option<Slot>,
+    /// A parallel call with the same key makes the guest: begin again to get its result.
+    pub(super) overtaken: bool,
 }
 
 /// Whether there is something to do.
@@ -63,9 +65,9 @@ pub(super) enum Begun {
 }
 
 impl Job {
-    /// The guest whose record an earlier attempt of this call made.
-    pub(super) fn made(&self) -> Option<Vmid> {
-        self.slot.as_ref().and_then(|s| s.remembered.made)
+    /// The guest whose record an earlier attempt of this call made, and the revision that shows it.
+    pub(super) fn made(&self) -> Option<(Vmid, Revision)> {
+        self.slot.as_ref().and_then(|s| s.remembered.made.map(|vmid| (vmid, s.revision)))
     }
 
     /// What a transaction that makes the record of `vmid` has to hold besides, so that one call makes one guest.
@@ -115,7 +117,7 @@ impl ControlPlane {
             Some(slot) => (slot.remembered.operation.clone(), slot.remembered.uid),
             None => (new_operation()?, Uuid::new_v4()),
         };
-        Ok(Begun::Go(Box::new(Job { operation, uid, verb, subject, slot })))
+        Ok(Begun::Go(Box::new(Job { operation, uid, verb, subject, slot, overtaken: false })))
     }
 
     /// Takes a key for a request, or finds what is remembered under it.
@@ -149,7 +151,7 @@ impl ControlPlane {
         {
             tracing::warn!(error = %e.report(), "the result of a call was not remembered under its idempotency key");
         }
-        self.audit(call, job.verb, &job.subject, &result).await;
+        self.audit(call, job.verb, ("virtualmachines", &job.subject), &result).await;
         result
     }
 
@@ -164,7 +166,13 @@ impl ControlPlane {
             }
             // Whether it happened is open; a repetition finds out.
             Err(e) if is_open(e.kind) => {}
-            Ok(_) | Err(_) => store.revoke(slot.lease).await?,
+            Ok(_) | Err(_) => {
+                // Unless a parallel call with the same key went on.
+                let txn = Txn::delete(slot.key.clone()).expecting(Expect::Unchanged(slot.key.clone(), slot.revision));
+                if let TxnOutcome::Committed(_) = store.commit(txn).await? {
+                    store.revoke(slot.lease).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! | `plane`, `builder` | the handle, reads and waits; putting it together |
 //! | `objects`, `owners` | what is kept of a guest; who owns which field |
 //! | `create`, `operate` | changing calls |
+//! | `apply`, `manifest` | server-side apply (I/O; pure) |
 //! | `job` | one changing call: idempotency key, operation id, audit |
 //! | `cache`, `feed`, `watch` | the store in memory; how it follows; watching with resume |
 //! | `mirror`, `observe` | what a node tells becomes records (I/O; pure) |
@@ -28,6 +29,7 @@
 //! Every changing call takes a [`Call`] (who, idempotency key, dry run) and gives an [`Answer`]: accepted as a task,
 //! unchanged, or a plan.
 
+mod apply;
 mod audit;
 mod builder;
 mod cache;
@@ -40,6 +42,7 @@ mod first_fit;
 mod ids;
 mod job;
 mod keys;
+mod manifest;
 mod mirror;
 mod nodes;
 mod objects;
@@ -54,6 +57,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub use apply::{Applied, Apply, ApplyOutcome};
 pub use audit::{AUDIT_MAX, StoreAudit};
 pub use builder::{Builder, NODES_MAX};
 pub use cache::{GuestEntry, Snapshot};

@@ -4,13 +4,15 @@ use serde::Serialize;
 
 use super::call::{Accepted, Answer, Call, Plan};
 use super::checks;
-use super::job::{Begun, Job};
+use super::create::is_open;
+use super::job::Begun;
 use super::nodes::NodeMirror;
+use super::objects::GuestObject;
 use super::plane::ControlPlane;
 use super::request::{DeleteGuest, UpdateGuest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    ConfigPatch, DeleteOptions, Operation, OperationRequest, ResizeTo, ShutdownOptions, TaskFilter, TaskReport, TaskState,
+    ConfigPatch, DeleteOptions, Guest as _, Operation, OperationRequest, ResizeTo, ShutdownOptions, TaskFilter, TaskReport, TaskState,
 };
 use crate::types::{ByteSize, DiskFormat, DiskSlot, NodeName, OperationId, SnapName, StorageId, Vmid, VolumeId, VolumeName};
 
@@ -79,7 +81,7 @@ impl ControlPlane {
 
     /// Grows a disk. A `digest` that is not the configuration's is [`ErrorKind::Conflict`].
     pub async fn resize(&self, call: &Call, vmid: Vmid, disk: DiskSlot, size: ResizeTo, digest: Option<&str>) -> Result<Answer> {
-        let guest = self.guest_or_missing("guest.resize", vmid)?;
+        let guest = self.known_guest("guest.resize", vmid).await?;
         checks::digest(&guest, digest)?;
         if !guest.spec().disks.contains_key(&disk) {
             return Err(Error::field("guest.resize", "disk", format!("vm {vmid} has no disk {disk}")));
@@ -101,11 +103,11 @@ impl ControlPlane {
         self.operate_on(call, &mirror, owner, "destroy-volume", Operation::DestroyVolume { volume }).await
     }
 
-    /// Removes a guest and its volumes.
+    /// Removes a guest and its volumes. [`Answer::Unchanged`] if its node had not begun to make it: only its object goes.
     pub async fn delete(&self, call: &Call, vmid: Vmid, request: DeleteGuest) -> Result<Answer> {
         let DeleteGuest { purge, destroy_unreferenced, stop_first } = request;
         let delete = Operation::Delete(DeleteOptions { purge, destroy_unreferenced });
-        let guest = self.guest_or_missing("guest.delete", vmid)?;
+        let guest = self.known_guest("guest.delete", vmid).await?;
         if call.dry_run {
             let stop = stop_first.then(|| format!("end vm {vmid} if it runs"));
             let volumes = guest.spec().owned_volumes().map(|v| format!("delete volume {v}"));
@@ -118,21 +120,33 @@ impl ControlPlane {
             Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
         };
         let result = async {
-            if stop_first {
+            if stop_first && guest.making.is_none() {
                 // Queued before the deletion; a stopped guest is left as it is.
                 self.give(call, &mirror, vmid, following(&job.operation, "stop")?, Operation::Stop).await?;
             }
-            self.give(call, &mirror, vmid, job.operation.clone(), delete).await
+            match self.give(call, &mirror, vmid, job.operation.clone(), delete).await {
+                Err(e) if guest.making.is_some() && (e.kind == ErrorKind::NotFound || is_open(e.kind)) => self.give_up(&guest).await,
+                given => given.map(Answer::Accepted),
+            }
         };
         let result = Box::pin(result).await;
-        self.end(call, job, result.map(Answer::Accepted)).await
+        self.end(call, job, result).await
+    }
+
+    /// Removes the record of a guest that its node has never shown.
+    async fn give_up(&self, guest: &GuestObject) -> Result<Answer> {
+        let shown = |g: &GuestObject| g.making.is_none();
+        if let Some((_, revision)) = self.inner.records.remove(guest.id(), shown).await? {
+            self.inner.records.cache.reached(revision).await?;
+        }
+        Ok(Answer::Unchanged(guest.id()))
     }
 
     /// Changes a guest's configuration. What the machine cannot take while it runs becomes pending.
     ///
     /// With `wait` it returns when the change is made, and [`Answer::Unchanged`] without a task if it is so already.
     pub async fn update(&self, call: &Call, vmid: Vmid, request: UpdateGuest) -> Result<Answer> {
-        let guest = self.guest_or_missing("guest.update", vmid)?;
+        let guest = self.known_guest("guest.update", vmid).await?;
         checks::digest(&guest, request.digest.as_deref())?;
         let after = request.patch.apply(guest.spec())?;
         checks::spec("guest.update", &after)?;
@@ -153,24 +167,15 @@ impl ControlPlane {
         };
         let UpdateGuest { patch, name, digest, revert, wait } = request;
         let operation = Operation::Update(ConfigPatch { spec: patch, name, digest, revert });
-        let result = Box::pin(self.give_and_wait(call, &mirror, vmid, &job, operation, wait)).await;
+        let result = async {
+            let accepted = self.give(call, &mirror, vmid, job.operation.clone(), operation).await?;
+            if wait {
+                outcome(&*mirror.ended(&accepted.upid).await?)?;
+            }
+            Ok(Accepted { revision: self.guests().revision(), ..accepted })
+        };
+        let result = Box::pin(result).await;
         self.end(call, job, result.map(Answer::Accepted)).await
-    }
-
-    async fn give_and_wait(
-        &self,
-        call: &Call,
-        mirror: &NodeMirror,
-        vmid: Vmid,
-        job: &Job,
-        operation: Operation,
-        wait: bool,
-    ) -> Result<Accepted> {
-        let accepted = self.give(call, mirror, vmid, job.operation.clone(), operation).await?;
-        if wait {
-            outcome(&*mirror.ended(&accepted.upid).await?)?;
-        }
-        Ok(Accepted { revision: self.guests().revision(), ..accepted })
     }
 
     /// True if no task of the guest is on its way.
@@ -180,7 +185,8 @@ impl ControlPlane {
     }
 
     async fn operate(&self, call: &Call, vmid: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
-        let mirror = self.mirror_of(verb, vmid)?.clone();
+        let guest = self.known_guest(verb, vmid).await?;
+        let mirror = self.mirror(guest.node())?.clone();
         self.operate_on(call, &mirror, vmid, verb, operation).await
     }
 

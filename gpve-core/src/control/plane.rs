@@ -73,7 +73,7 @@ impl ControlPlane {
     /// [`Snapshot::revision`] to miss nothing. [`ErrorKind::Conflict`](crate::error::ErrorKind::Conflict) if that
     /// history is gone.
     pub async fn watch(&self, after: Revision) -> Result<GuestWatch> {
-        GuestWatch::open(self.inner.records.store.as_ref(), self.inner.records.cache.clone(), after).await
+        GuestWatch::open(self.inner.records.store.clone(), self.inner.records.cache.clone(), after).await
     }
 
     /// All nodes by name.
@@ -179,14 +179,14 @@ impl ControlPlane {
             Ok(mirror) => mirror.node.cancel(upid).await,
             Err(e) => Err(e),
         };
-        self.audit(call, "cancel", &upid.to_string(), &result).await;
+        self.audit(call, "cancel", ("tasks", &upid.to_string()), &result).await;
         result
     }
 
     /// Sets a node's settings; reads show them when this returns.
     pub async fn set_node(&self, call: &Call, node: &NodeName, settings: &NodeSettings) -> Result<()> {
         let result = self.write_settings(node, settings).await;
-        self.audit(call, "set-node", node.as_str(), &result).await;
+        self.audit(call, "set-node", ("nodes", node.as_str()), &result).await;
         result
     }
 
@@ -230,6 +230,17 @@ impl ControlPlane {
 
     pub(super) fn guest_or_missing(&self, op: &str, vmid: Vmid) -> Result<Arc<GuestObject>> {
         self.guest(vmid).ok_or_else(|| Error::not_found(op, format!("vm {vmid}")))
+    }
+
+    /// A guest that its node knows: waits for one whose record was just written until its node was asked.
+    pub(super) async fn known_guest(&self, op: &str, vmid: Vmid) -> Result<Arc<GuestObject>> {
+        let guest = self.guest_or_missing(op, vmid)?;
+        if guest.making.is_none() {
+            return Ok(guest);
+        }
+        let known = self.wait_guest(vmid, |g| g.is_none_or(|g| g.making.is_none()));
+        let _late = tokio::time::timeout(SEEN_PATIENCE, known).await;
+        self.guest_or_missing(op, vmid)
     }
 
     /// What the scheduler may know.

@@ -50,19 +50,19 @@ impl Records {
     pub(super) async fn insert(&self, guest: &GuestObject, also: Txn) -> Result<Revision, NotInserted> {
         let meta = &guest.object.metadata;
         let (record, name) = (keys::guest(guest.id())?, keys::name(&meta.namespace, &meta.name)?);
-        let mut txn = Txn::default()
+        // What goes along is checked first: whoever overtook this call has taken number and name too.
+        let first = also.expect.len();
+        let txn = also
             .expecting(Expect::Absent(record.clone()))
             .expecting(Expect::Absent(name.clone()))
             .and_put(record, guest.encode()?)
             .and_put(name, guest.id().to_string())
             .and_delete(keys::vmid_lease(guest.id())?);
-        txn.expect.extend(also.expect);
-        txn.then.extend(also.then);
         match self.store.commit(txn).await? {
             TxnOutcome::Committed(revision) => Ok(revision),
-            TxnOutcome::Refused { expect: 0, .. } => Err(NotInserted::VmidTaken),
-            TxnOutcome::Refused { expect: 1, .. } => Err(NotInserted::NameTaken),
-            TxnOutcome::Refused { .. } => Err(NotInserted::Overtaken),
+            TxnOutcome::Refused { expect, .. } if expect < first => Err(NotInserted::Overtaken),
+            TxnOutcome::Refused { expect, .. } if expect == first => Err(NotInserted::VmidTaken),
+            TxnOutcome::Refused { .. } => Err(NotInserted::NameTaken),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::cache::{Cache, Floor, GuestChange};
+use super::cache::{Cache, GuestChange};
 use super::keys;
 use super::objects::GuestObject;
 use crate::error::{Error, ErrorKind, Result};
@@ -39,11 +39,12 @@ pub enum GuestEvent {
 
 /// A running watch of all guests. Dropping it ends it.
 pub struct GuestWatch {
+    store: Arc<dyn Store>,
     cache: Arc<Cache>,
     revisions: watch::Receiver<Revision>,
     position: Revision,
     ready: VecDeque<(Revision, GuestChange)>,
-    /// History from before the cache's; until the cache's begins.
+    /// The store's own watch, for a watcher that began or fell behind the cache's history.
     old: Option<Box<dyn Watch>>,
 }
 
@@ -55,15 +56,19 @@ impl std::fmt::Debug for GuestWatch {
 
 impl GuestWatch {
     /// Everything after `after`. [`ErrorKind::Conflict`] if that history is gone: list again, then watch from there.
-    pub(super) async fn open(store: &dyn Store, cache: Arc<Cache>, after: Revision) -> Result<Self> {
-        let old = match cache.changes(after, 0) {
-            Ok(_) => None,
-            Err(Floor(_)) => {
-                let request = WatchRequest { prefix: keys::GUESTS.to_owned(), after };
-                Some(store.watch(request).await.map_err(gone)?)
-            }
-        };
-        Ok(Self { revisions: cache.revisions(), cache, position: after, ready: VecDeque::new(), old })
+    pub(super) async fn open(store: Arc<dyn Store>, cache: Arc<Cache>, after: Revision) -> Result<Self> {
+        let mut watch = Self { store, revisions: cache.revisions(), cache, position: after, ready: VecDeque::new(), old: None };
+        if watch.cache.changes(after, 0).is_err() {
+            watch.go_back().await?;
+        }
+        Ok(watch)
+    }
+
+    /// Goes on with the store's own history.
+    async fn go_back(&mut self) -> Result<()> {
+        let request = WatchRequest { prefix: keys::GUESTS.to_owned(), after: self.position };
+        self.old = Some(self.store.watch(request).await.map_err(gone)?);
+        Ok(())
     }
 
     /// The revision up to which everything was told.
@@ -99,7 +104,10 @@ impl GuestWatch {
                 continue;
             }
             let shown = *self.revisions.borrow_and_update();
-            let changes = self.cache.changes(self.position, TAKE_MAX).map_err(|Floor(floor)| too_old(self.position, floor))?;
+            let Ok(changes) = self.cache.changes(self.position, TAKE_MAX) else {
+                self.go_back().await?;
+                continue;
+            };
             if changes.is_empty() {
                 // What the cache shows holds no guest's change: nothing up to there was missed.
                 self.position = self.position.max(shown);

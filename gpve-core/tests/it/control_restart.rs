@@ -9,7 +9,7 @@ use gpve_core::ports::{Guest as _, ListRequest, Store, Txn};
 use gpve_core::types::{GuestPhase, Labels, Vmid};
 use gpve_store::MemStore;
 
-use crate::control_world::{DyingStore, PATIENCE, World, accepted, numbered, root, small, tiny, vmid, within};
+use crate::control_world::{DyingStore, PATIENCE, World, numbered, root, small, tiny, vmid, within};
 
 /// Guests by the store's records, by its names, and by the node.
 async fn three_views(world: &World) -> [BTreeSet<Vmid>; 3] {
@@ -81,9 +81,9 @@ async fn a_record_without_guest_is_made_after_a_restart() {
     let mut world = World::new().await;
     // The store as a crash leaves it between the record and the node: made by a plane over another node of that name.
     let killed = World::over(world.store.clone()).await;
-    let made = accepted(killed.plane.create(&root(), numbered(100, tiny())).await).await;
+    killed.made(numbered(100, tiny())).await;
     killed.plane.shutdown();
-    assert!(world.node.guest(made.vmid).is_err());
+    assert!(world.node.guest(vmid(100)).is_err());
     let mut record: serde_json::Value = read(&world, "/gpve/v1/guests/100").await;
     record["making"] = serde_json::json!({
         "id": "once", "user": "root@pam", "vmid": 100,

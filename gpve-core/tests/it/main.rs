@@ -3,6 +3,7 @@
 
 mod bus;
 mod clock;
+mod control_apply;
 mod control_audit;
 mod control_guests;
 mod control_idempotency;
