@@ -37,6 +37,8 @@
 //! assert_eq!(refused.message(), "Parameter verification failed. (cores: 'x' is not an integer)");
 //! ```
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod docs;
 pub mod error;
 mod example;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::example::examples;
 use crate::route::{Access, Answer, Body, Dialect, Format, Kind, Method, Param, PropertyFormat, Route};
-use crate::routes::routes;
+use crate::routes::{routes, vm_options};
 use crate::v1::Problem;
 
 /// The OpenAPI document of a dialect.
@@ -24,7 +24,7 @@ pub fn openapi(dialect: Dialect) -> Json {
         },
         "servers": [{ "url": dialect.prefix() }],
         "paths": paths,
-        "components": { "schemas": schemas(dialect), "securitySchemes": security_schemes() },
+        "components": { "schemas": schemas(dialect), "responses": error_responses(dialect), "securitySchemes": security_schemes() },
     })
 }
 
@@ -57,7 +57,7 @@ fn operation(route: &'static Route) -> Json {
             operation["requestBody"] = json!({ "required": true, "content": content });
         }
         Body::Params | Body::Upload if !as_query && !others.is_empty() => {
-            operation["requestBody"] = form(&others, route.body == Body::Upload);
+            operation["requestBody"] = form(route, &others);
         }
         Body::Params | Body::Upload => {}
     }
@@ -77,26 +77,41 @@ fn parameter(param: &Param, place: &str) -> Json {
     })
 }
 
-fn form(params: &[&Param], upload: bool) -> Json {
-    let mut properties: Map<String, Json> = params
-        .iter()
-        .map(|p| {
-            let mut s = schema(p);
-            s["description"] = describe(p).into();
-            (p.shown_name(), s)
-        })
-        .collect();
-    let required: Vec<&str> = params.iter().filter(|p| !p.optional).map(|p| p.name).collect();
+fn form(route: &'static Route, params: &[&Param]) -> Json {
+    let upload = route.body == Body::Upload;
+    // The settings of a guest are in three bodies; they are told once.
+    let is_setting = |p: &Param| vm_options().iter().any(|o| o.name == p.name && o.indexes == p.indexes);
+    let shared = route.param("scsi0").is_some();
+    let own = params.iter().filter(|p| !(shared && is_setting(p)));
+    let mut schema = object_schema(own.copied());
     if upload {
-        properties.insert("file".to_owned(), json!({ "type": "string", "format": "binary", "description": "The file; the last part." }));
+        schema["properties"]["file"] = json!({ "type": "string", "format": "binary", "description": "The file; the last part." });
     }
-    let mut schema = json!({ "type": "object", "properties": properties });
-    if !required.is_empty() {
-        schema["required"] = json!(required);
+    if shared {
+        schema = json!({ "allOf": [schema, reference(VM_OPTIONS)] });
     }
     let types: &[&str] = if upload { &["multipart/form-data"] } else { &["application/x-www-form-urlencoded", "application/json"] };
     let content: Map<String, Json> = types.iter().map(|t| ((*t).to_owned(), json!({ "schema": schema }))).collect();
     json!({ "required": params.iter().any(|p| !p.optional), "content": content })
+}
+
+const VM_OPTIONS: &str = "VmOptions";
+
+fn object_schema<'a>(params: impl Iterator<Item = &'a Param>) -> Json {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for param in params {
+        let mut s = schema(param);
+        s["description"] = describe(param).into();
+        properties.insert(param.shown_name(), s);
+        if !param.optional {
+            required.push(param.name);
+        }
+    }
+    let mut object = json!({ "type": "object", "properties": properties });
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
 }
 
 fn describe(param: &Param) -> String {
@@ -207,14 +222,18 @@ fn responses(route: &Route) -> Json {
     if matches!(route.answer, Answer::Watch(_)) {
         content["text/event-stream"] = json!({ "schema": { "type": "string", "description": "With watch=true: a WatchEvent per event." } });
     }
-    let error = match route.dialect {
+    json!({
+        status: { "description": "Done.", "content": content },
+        "default": { "$ref": "#/components/responses/Error" },
+    })
+}
+
+fn error_responses(dialect: Dialect) -> Json {
+    let content = match dialect {
         Dialect::Pve2 => json!({ "application/json": { "schema": reference("Failure") } }),
         Dialect::V1 => json!({ Problem::CONTENT_TYPE: { "schema": reference("Problem") } }),
     };
-    json!({
-        status: { "description": "Done.", "content": content },
-        "default": { "description": "Refused or failed.", "content": error },
-    })
+    json!({ "Error": { "description": "Refused or failed.", "content": content } })
 }
 
 fn list_schema(name: &str) -> Json {
@@ -241,6 +260,9 @@ fn schemas(dialect: Dialect) -> Json {
         if let Kind::Property(format) = param.kind {
             all.entry(format.name).or_insert_with(|| property_schema(format));
         }
+    }
+    if dialect == Dialect::Pve2 {
+        all.insert(VM_OPTIONS.to_owned(), object_schema(vm_options().iter()));
     }
     Json::Object(all)
 }

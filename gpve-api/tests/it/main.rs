@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 mod apidoc;
+#[cfg(feature = "client")]
+mod client;
 mod config;
 mod documents;
 mod property;
