@@ -13,8 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::vm::{Context, Effect, FailCause, Input, Observation, Phase, ProcessState, Request, Vm};
 use crate::lifecycle::{Admission, Machine};
 use crate::ports::{
-    Event, EventKind, Exit, GuestReport, Live, LiveEvent, LiveEvents, LogSink, Mutation, Observed, OpCx, Operation, RunState,
-    TaskState,
+    Event, EventKind, Exit, GuestReport, Live, LiveEvent, LiveEvents, LogSink, Mutation, Observed, OpCx, Operation, RunState, TaskState,
 };
 use crate::saga::{self, End, Position};
 use crate::types::{GuestUsage, Vmid};
@@ -140,7 +139,9 @@ pub(super) async fn run(node: Arc<Inner>, guest: Arc<Guest>, mut jobs: mpsc::Rec
     let env = Env { node, guest };
     let mut following: Option<Following> = None;
     loop {
-        follow(&env, &mut following);
+        if follow(&env, &mut following) {
+            resync(&env).await;
+        }
         let live = following.as_ref().map(|f| Arc::clone(&f.live));
         let then = tokio::select! {
             biased;
@@ -173,12 +174,15 @@ fn still_there(env: &Env) -> Then {
     if env.node.has(&env.guest) { Then::GoOn } else { Then::Gone }
 }
 
-fn follow(env: &Env, following: &mut Option<Following>) {
+/// Follows the process that the guest has now; true if it is another one than before. What that one did before anybody
+/// listened has to be asked for.
+fn follow(env: &Env, following: &mut Option<Following>) -> bool {
     let live = env.live();
     let same = matches!((&live, &following), (Some(a), Some(f)) if Arc::ptr_eq(a, &f.live)) || (live.is_none() && following.is_none());
     if !same {
         *following = live.map(|live| Following { events: live.events(), live, events_open: true });
     }
+    !same && following.is_some()
 }
 
 async fn ended(live: Option<Arc<dyn Live>>) -> Exit {
@@ -203,25 +207,26 @@ async fn on_event(env: &Env, following: &mut Option<Following>, event: Option<Li
             }
             return;
         }
-        Some(LiveEvent::State(RunState::Running)) => Observation::Running,
-        Some(LiveEvent::State(RunState::Paused)) => Observation::Paused,
-        Some(LiveEvent::State(RunState::IoError)) => Observation::IoError,
-        Some(LiveEvent::State(RunState::Panicked) | LiveEvent::Panicked) => Observation::Panicked,
+        Some(LiveEvent::Panicked) => Observation::Panicked,
         Some(LiveEvent::Reset) => Observation::GuestReset,
         Some(LiveEvent::AgentConnected(_)) => {
             env.node.hub.publish(Observed::Guest(Box::new(env.guest.report())));
             return;
         }
-        Some(LiveEvent::Lagged) => return resync(env).await,
-        Some(LiveEvent::State(_) | LiveEvent::PoweringOff | LiveEvent::Job { .. }) => return,
+        // A state told late may be over: two tasks that pause and resume must not look like a guest that does.
+        Some(LiveEvent::State(_) | LiveEvent::Lagged) => return resync(env).await,
+        Some(LiveEvent::PoweringOff | LiveEvent::Job { .. }) => return,
     };
     observe(env, observation).await;
 }
 
-/// Some events were lost: the driver's present state is all that counts.
+/// How long a driver may take to tell a guest's state before the guest's tasks go on without it.
+const OBSERVE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The driver's present state is all that counts.
 async fn resync(env: &Env) {
     let Some(live) = env.live() else { return };
-    if let Ok(status) = live.observe(&OpCx::background()).await {
+    if let Ok(status) = live.observe(&OpCx::background().within(OBSERVE)).await {
         match status.state {
             RunState::Running => observe(env, Observation::Running).await,
             RunState::Paused => observe(env, Observation::Paused).await,

@@ -142,8 +142,10 @@ fn observed(phase: Phase, seen: Observation) -> (Phase, Vec<Effect>) {
         Observation::GuestReset => (phase, vec![Effect::Publish(EventKind::GuestReset)]),
         Observation::Panicked if phase.owns_process() => (phase, vec![Effect::Publish(EventKind::GuestPanicked)]),
         Observation::Panicked => {
+            // Told once, however often it is seen.
+            let known = matches!(phase, Phase::Failed { cause: FailCause::Panicked, process: ProcessState::Halted });
             let after = fault(phase, FailCause::Panicked, ProcessState::Halted);
-            (after, vec![Effect::Publish(EventKind::GuestPanicked)])
+            (after, if known { Vec::new() } else { vec![Effect::Publish(EventKind::GuestPanicked)] })
         }
         Observation::IoError | Observation::Running | Observation::Paused | Observation::ProcessGone(_) if phase.owns_process() => {
             (phase, Vec::new())

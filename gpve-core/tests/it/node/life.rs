@@ -2,7 +2,7 @@
 
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{AgentCall, ConfigPatch, DeleteOptions, Node, Operation, ResizeTo, ShutdownOptions, TaskState};
-use gpve_core::testing::mem::{Acpi, Script};
+use gpve_core::testing::mem::{Acpi, Boot, Script};
 use gpve_core::types::{ByteSize, DiskSource, GuestPhase};
 
 use super::rig::{Rig, create, vmid};
@@ -60,6 +60,18 @@ async fn a_guest_that_powers_itself_off_is_stopped_and_its_ports_are_gone() {
     rig.phase(100, GuestPhase::Stopped).await;
     assert_eq!(rig.dump(), stopped);
     rig.ok(100, Operation::Start).await;
+}
+
+#[tokio::test]
+async fn a_guest_whose_kernel_panics_before_anybody_listens_is_failed_and_can_be_reset() {
+    let rig = Rig::new().await;
+    rig.host.script(vmid(100), Script { boot: Boot::Panics, ..Script::default() });
+    rig.ok(100, create(false)).await;
+    rig.ok(100, Operation::Start).await;
+    rig.phase(100, GuestPhase::Failed).await;
+    assert_eq!(rig.report(100).reason.as_deref(), Some("the guest's kernel panicked"));
+    rig.ok(100, Operation::Reset).await;
+    rig.phase(100, GuestPhase::Running).await;
 }
 
 #[tokio::test]

@@ -20,6 +20,25 @@ async fn running_guests_are_taken_up_again_and_keep_their_process() {
 }
 
 #[tokio::test]
+async fn what_guests_did_while_no_daemon_listened_is_seen() {
+    let rig = Rig::new().await;
+    for id in 100..103 {
+        rig.ok(id, create(false)).await;
+        rig.ok(id, Operation::Start).await;
+    }
+    rig.node.close();
+    rig.host.guest(vmid(100)).unwrap().panic();
+    rig.host.guest(vmid(101)).unwrap().io_error();
+    let rig = rig.restart().await;
+    rig.phase(100, GuestPhase::Failed).await;
+    rig.phase(101, GuestPhase::Failed).await;
+    rig.phase(102, GuestPhase::Running).await;
+    assert!(rig.report(101).reason.unwrap().contains("I/O error"));
+    rig.ok(101, Operation::Resume).await;
+    rig.phase(101, GuestPhase::Running).await;
+}
+
+#[tokio::test]
 async fn a_guest_that_died_meanwhile_is_found_dead_and_can_be_started() {
     let rig = Rig::new().await;
     rig.ok(100, create(false)).await;
