@@ -65,3 +65,57 @@ pub(super) fn views(nodes: &[NodeStatus], guests: &Snapshot) -> Vec<NodeView> {
     };
     nodes.iter().map(view).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::types::{Labels, Vmid};
+
+    fn node(name: &str, free_gib: u64) -> NodeView {
+        NodeView {
+            name: name.parse().unwrap(),
+            ready: true,
+            cordoned: false,
+            labels: Labels::new(),
+            cpu: Millicores::from_cores(8),
+            cpu_allocated: Millicores::new(0),
+            memory: ByteSize::from_gib(16),
+            memory_allocated: ByteSize::from_gib(16 - free_gib),
+            storages: vec!["local".parse().unwrap()],
+        }
+    }
+
+    fn request(node: Option<&str>) -> PlacementRequest {
+        PlacementRequest {
+            vmid: Vmid::MIN,
+            cpu: Millicores::from_cores(1),
+            memory: ByteSize::from_gib(32),
+            storages: vec!["local".parse().unwrap()],
+            node: node.map(|n| n.parse().unwrap()),
+        }
+    }
+
+    fn placed(request: &PlacementRequest, nodes: &[NodeView]) -> Result<String, String> {
+        FirstFit.place(request, nodes).map(|p| p.node.to_string()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_most_free_memory_wins_and_the_first_name_among_equals() {
+        assert_eq!(placed(&request(None), &[node("a", 1), node("b", 4), node("c", 2)]), Ok("b".to_owned()));
+        assert_eq!(placed(&request(None), &[node("b", 4), node("a", 4)]), Ok("a".to_owned()));
+        assert_eq!(placed(&request(Some("a")), &[node("a", 1), node("b", 4)]), Ok("a".to_owned()));
+    }
+
+    #[test]
+    fn every_node_that_cannot_be_used_says_why() {
+        let nodes = [
+            NodeView { ready: false, ..node("a", 1) },
+            NodeView { cordoned: true, ..node("b", 1) },
+            NodeView { storages: Vec::new(), ..node("c", 1) },
+        ];
+        let reasons = "no node fits: a: it does not answer; b: it is cordoned; c: it does not reach storage 'local'";
+        assert_eq!(placed(&request(None), &nodes), Err(reasons.to_owned()));
+        assert_eq!(placed(&request(Some("d")), &nodes), Err("no node fits: d: there is no such node".to_owned()));
+    }
+}

@@ -109,3 +109,43 @@ fn mac_from(random: Uuid) -> MacAddr {
 pub(super) fn addresses(cache: &Cache) -> BTreeSet<MacAddr> {
     cache.snapshot().iter().flat_map(|e| e.guest.spec().networks.values()).filter_map(|n| n.mac_address).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::types::{NicIndex, NicSpec};
+
+    fn with_cards(macs: &[Option<&str>]) -> VmSpec {
+        let mut spec = VmSpec::of("64Mi".parse().unwrap());
+        for (n, mac) in (0u8..).zip(macs) {
+            let name = NicIndex::try_from(n).unwrap();
+            let nic: NicSpec = serde_json::from_value(serde_json::json!({ "name": name, "macAddress": mac })).unwrap();
+            spec.networks.insert(name, nic);
+        }
+        spec
+    }
+
+    #[test]
+    fn given_addresses_stay_and_missing_ones_avoid_those_in_use() {
+        let mut spec = with_cards(&[None, Some("BC:24:11:00:00:01"), None]);
+        let taken = MacAddr::local([1, 1, 1]);
+        let mut n = 0u8;
+        let counting = || {
+            n += 1;
+            Uuid::from_bytes([n; 16])
+        };
+        // 1 and 2 go to the system's UUID and the generation id; 3 is in use.
+        allocate(&mut spec, &BTreeSet::from([taken, MacAddr::local([3, 3, 3])]), counting).unwrap();
+        let macs: Vec<MacAddr> = spec.networks.values().map(|n| n.mac_address.unwrap()).collect();
+        assert_eq!(macs, [MacAddr::local([4, 4, 4]), "BC:24:11:00:00:01".parse().unwrap(), MacAddr::local([5, 5, 5])]);
+        assert_eq!(spec.uuid, Some(Uuid::from_bytes([1; 16])));
+    }
+
+    #[test]
+    fn two_cards_of_one_guest_never_share_an_address() {
+        let mut spec = with_cards(&[None, None]);
+        let e = allocate(&mut spec, &BTreeSet::new(), || Uuid::from_bytes([9; 16])).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::ResourceExhausted);
+    }
+}

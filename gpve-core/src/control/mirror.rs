@@ -26,6 +26,8 @@ const WRITES_MAX: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause: a node that comes back is seen within this time.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often the making of guests that their node has not shown is submitted again.
+const MAKE_AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// Most names tried for the object of a guest that has none.
 pub(super) const NAME_TRIES: usize = 3;
 
@@ -64,9 +66,11 @@ impl Mirror {
             if let Err(e) = self.follow(&mut position).await {
                 tracing::warn!(node = %self.node.name(), error = %e.report(), "observation of the node ended");
             }
-            self.node.write(|s| s.ready = false);
             if position.after != before {
+                // It told something: most likely it can be followed on at once, and still counts as there.
                 pause = PAUSE_MIN;
+            } else {
+                self.node.write(|s| s.ready = false);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -78,8 +82,16 @@ impl Mirror {
         position.told = Told { whole: position.after.is_none(), since: self.records.cache.snapshot().revision(), ..Told::default() };
         let mut stream = self.node.node.observe(position.after).await?;
         let mut first = true;
+        let mut unmade = tokio::time::interval(MAKE_AGAIN_EVERY);
+        unmade.reset();
         loop {
-            let batch = take(stream.as_mut()).await?;
+            let batch = tokio::select! {
+                batch = take(stream.as_mut()) => batch?,
+                _ = unmade.tick() => {
+                    self.make_unmade().await?;
+                    continue;
+                }
+            };
             if let (true, Some(after), Some(observation)) = (first, position.after, batch.first()) {
                 // The next number means that the stream resumes; any other, that the node tells everything.
                 position.told.whole = observation.seq.0 != after.0 + 1;
@@ -295,6 +307,15 @@ impl Mirror {
         }
     }
 
+    /// Submits the making of every guest again that the node has not shown, for example because it did not answer.
+    async fn make_unmade(&self) -> Result<()> {
+        let snapshot = self.records.cache.snapshot();
+        for guest in snapshot.iter().map(|e| &e.guest).filter(|g| g.making.is_some() && g.node() == self.node.name()) {
+            self.make_again(guest).await?;
+        }
+        Ok(())
+    }
+
     /// Submits the making of a guest again: a crash may have come between its record and the node. The same operation
     /// is the same task, so nothing is made twice.
     async fn make_again(&self, guest: &GuestObject) -> Result<Option<Revision>> {
@@ -326,7 +347,7 @@ pub(super) fn object_names(wanted: Option<&str>, vmid: Vmid, uid: uuid::Uuid) ->
     [first, second, format!("vm-{vmid}-{}", uid.simple())]
 }
 
-/// The next observation and all that are there already.
+/// The next observation and all that are there already. Cancel safe: it waits for the first alone.
 async fn take(stream: &mut dyn ObservationStream) -> Result<Vec<Observation>> {
     let mut batch = vec![stream.next().await?];
     while batch.len() < BATCH_MAX {

@@ -185,3 +185,7 @@ impl Guest for GuestObject {
         self.object.status.phase
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests;

@@ -64,3 +64,37 @@ impl FieldOwners {
         self.0.retain(|_, fields| !fields.is_empty());
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    fn fields(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_shared_field_is_dropped_only_with_its_last_owner() {
+        let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let mut owners = FieldOwners::default();
+        owners.set(&a, fields(&["x", "y"]), &fields(&[]));
+        owners.set(&b, fields(&["x"]), &fields(&[]));
+        assert_eq!(owners.dropped(&a, &fields(&[])), fields(&["y"]));
+        owners.set(&a, fields(&[]), &fields(&[]));
+        assert_eq!(owners.dropped(&b, &fields(&[])), fields(&["x"]));
+    }
+
+    #[test]
+    fn a_change_conflicts_with_every_other_owner_until_it_is_seized() {
+        let [a, b, c] = ["a", "b", "c"].map(|m| m.parse::<FieldManager>().unwrap());
+        let mut owners = FieldOwners::default();
+        owners.set(&a, fields(&["x"]), &fields(&[]));
+        owners.set(&b, fields(&["x", "y"]), &fields(&[]));
+        let conflicts = owners.conflicts(&c, ["x", "z"].into_iter());
+        assert_eq!(conflicts.iter().map(|c| (c.manager.as_str(), c.field.as_str())).collect::<Vec<_>>(), [("a", "x"), ("b", "x")]);
+        assert!(owners.conflicts(&a, ["x"].into_iter()).iter().all(|c| c.manager == b));
+        owners.set(&c, fields(&["x"]), &fields(&["x"]));
+        assert_eq!(owners.iter().map(|(m, _)| m.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    }
+}

@@ -7,6 +7,7 @@ mod control_apply;
 mod control_audit;
 mod control_guests;
 mod control_idempotency;
+mod control_mirror;
 mod control_restart;
 mod control_watch;
 mod control_world;
