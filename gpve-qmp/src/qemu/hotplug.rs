@@ -17,7 +17,7 @@ use super::argv::blockdev::{Blockdev, Image, base_label, file_node, format_node,
 use super::argv::compose::{NicBackend, disk_devices, netdev, nic_device};
 use super::argv::device::{Device, Object};
 use super::fault;
-use super::image::{self, MAX_CHAIN, OpenedFile};
+use super::image::{self, MAX_CHAIN, OpenMode, OpenedFile};
 use super::live::QemuLive;
 use crate::protocol::client::QmpClient;
 use crate::protocol::error::QmpError;
@@ -75,8 +75,8 @@ impl QemuLive {
         let mut steps = Steps { client, undo: Vec::new() };
         match change {
             HotplugChange::AddDisk { slot, disk, volume } => {
-                let read_only = disk.cdrom || disk.options.ro == Some(true);
-                let chain = open(move || image::open_chain(&volume.access, read_only)).await?;
+                let mode = OpenMode::of(&disk.options, disk.cdrom);
+                let chain = open(move || image::open_chain(&volume.access, mode)).await?;
                 let format = chain.first().map(|file| file.format.to_string());
                 detached(async move {
                     let done = async {
@@ -98,11 +98,12 @@ impl QemuLive {
                 Ok(())
             }
             HotplugChange::ChangeMedium { slot, medium } => {
+                let options = vm.disks.get(&slot).map(|disk| disk.options.clone()).unwrap_or_default();
+                let mode = OpenMode::of(&options, true);
                 let chain = match medium {
-                    Some(volume) => open(move || image::open_chain(&volume.access, true)).await?,
+                    Some(volume) => open(move || image::open_chain(&volume.access, mode)).await?,
                     None => Vec::new(),
                 };
-                let options = vm.disks.get(&slot).map(|disk| disk.options.clone()).unwrap_or_default();
                 detached(async move {
                     let done = async {
                         let image = steps.give(chain).await?;

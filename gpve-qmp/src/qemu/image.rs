@@ -1,16 +1,16 @@
 //! Opening volumes here, so that a QEMU without rights of its own can use them: it gets descriptors, never a path that
 //! it could open by itself.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use gpve_core::ports::VolumeAccess;
-use gpve_core::types::DiskFormat;
+use gpve_core::types::{DiskFormat, DiskOptions};
+use rustix::fs::OFlags;
 
-use super::argv::blockdev::{FileSource, Image};
+use super::argv::blockdev::{FileSource, Image, is_direct};
 
 /// Longest chain of images, each based on the next; a linked clone of a linked clone is three. Names of QEMU's nodes
 /// hold 31 bytes, which ends there.
@@ -27,6 +27,12 @@ pub enum ImageError {
         path: PathBuf,
         /// What it said.
         source: io::Error,
+    },
+    /// The file system cannot read past the host's cache.
+    #[error("{} is on a file system without direct access; use cache=writeback", path.display())]
+    NotDirect {
+        /// The file.
+        path: PathBuf,
     },
     /// Not what it should be.
     #[error("{} is neither a regular file nor a block device", path.display())]
@@ -60,21 +66,38 @@ pub struct OpenedFile {
     pub read_only: bool,
 }
 
+/// How a volume is opened. QEMU takes a descriptor only if it was opened as QEMU itself would have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenMode {
+    /// Nothing is written.
+    pub read_only: bool,
+    /// Past the host's cache.
+    pub direct: bool,
+}
+
+impl OpenMode {
+    /// That of a disk with these options; a CD-ROM is never written.
+    #[must_use]
+    pub fn of(options: &DiskOptions, cdrom: bool) -> Self {
+        Self { read_only: cdrom || options.ro == Some(true), direct: is_direct(options) }
+    }
+}
+
 /// Opens a volume and everything that it is based on, top first. Only the top is ever written.
 ///
 /// # Errors
 /// [`ImageError`].
-pub fn open_chain(access: &VolumeAccess, read_only: bool) -> Result<Vec<OpenedFile>, ImageError> {
+pub fn open_chain(access: &VolumeAccess, mode: OpenMode) -> Result<Vec<OpenedFile>, ImageError> {
     match access {
         VolumeAccess::File { path, backing, .. } if backing.len() >= MAX_CHAIN => {
             Err(ImageError::TooLong { path: path.clone(), below: backing.len() })
         }
         VolumeAccess::File { path, format, read_only: only_read, backing } => {
-            let top = open(path, *format, read_only || *only_read);
-            let below = backing.iter().map(|file| open(&file.path, file.format, true));
+            let top = open(path, *format, mode.only_reading(*only_read));
+            let below = backing.iter().map(|file| open(&file.path, file.format, mode.only_reading(true)));
             std::iter::once(top).chain(below).collect()
         }
-        VolumeAccess::Block { path, read_only: only_read } => Ok(vec![open(path, DiskFormat::Raw, read_only || *only_read)?]),
+        VolumeAccess::Block { path, read_only: only_read } => Ok(vec![open(path, DiskFormat::Raw, mode.only_reading(*only_read))?]),
         VolumeAccess::Memory { .. } => Err(ImageError::NoFile),
     }
 }
@@ -109,17 +132,28 @@ impl OpenedFile {
     }
 }
 
-fn open(path: &Path, format: DiskFormat, read_only: bool) -> Result<OpenedFile, ImageError> {
-    let fault = |source| ImageError::Io { path: path.to_owned(), source };
+impl OpenMode {
+    fn only_reading(self, only: bool) -> Self {
+        Self { read_only: self.read_only || only, ..self }
+    }
+}
+
+fn open(path: &Path, format: DiskFormat, mode: OpenMode) -> Result<OpenedFile, ImageError> {
+    let fault = |source: io::Error| match source.kind() {
+        io::ErrorKind::InvalidInput if mode.direct => ImageError::NotDirect { path: path.to_owned() },
+        _ => ImageError::Io { path: path.to_owned(), source },
+    };
     // A pipe would wait for its other end, a terminal would become ours.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    flags.set(OFlags::DIRECT, mode.direct);
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file: File = std::fs::OpenOptions::new().read(true).write(!read_only).custom_flags(flags).open(path).map_err(fault)?;
+    let options = std::fs::OpenOptions::new().read(true).write(!mode.read_only).custom_flags(flags).open(path);
+    let file = options.map_err(fault)?;
     let kind = file.metadata().map_err(fault)?.file_type();
     if !kind.is_file() && !kind.is_block_device() {
         return Err(ImageError::NotAnImage { path: path.to_owned() });
     }
-    Ok(OpenedFile { descriptor: file.into(), format, is_device: kind.is_block_device(), read_only })
+    Ok(OpenedFile { descriptor: file.into(), format, is_device: kind.is_block_device(), read_only: mode.read_only })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::argv::compose::{Host, KernelFiles, NicBackend, compose};
 use super::argv::switches::{Accelerator, AddFd, ListeningSocket};
 use super::driver::Inner;
 use super::fault;
-use super::image::{self, ImageError, OpenedFile};
+use super::image::{self, ImageError, OpenMode, OpenedFile};
 use super::live::QemuLive;
 use super::procfs;
 use super::record::Detail;
@@ -181,8 +181,7 @@ impl<'a> Opening<'a> {
         let unknown = || Error::internal(OP, format!("{slot} has a volume and no disk"));
         let volume = guest.volumes().get(&slot).ok_or_else(unknown)?;
         let disk = guest.vm().disks.get(&slot).ok_or_else(unknown)?;
-        let read_only = disk.cdrom || disk.options.ro == Some(true);
-        let chain = image::open_chain(&volume.access, read_only).map_err(|error| refused(slot, &error))?;
+        let chain = image::open_chain(&volume.access, OpenMode::of(&disk.options, disk.cdrom)).map_err(|error| refused(slot, &error))?;
         let mut parts = Vec::new();
         for (descriptor, shape) in chain.into_iter().map(OpenedFile::into_parts) {
             let fd = self.inherit(descriptor);
@@ -212,7 +211,7 @@ fn refused(slot: DiskSlot, error: &ImageError) -> Error {
     let kind = match error {
         ImageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
         ImageError::Io { .. } => ErrorKind::Unavailable,
-        ImageError::NotAnImage { .. } | ImageError::TooLong { .. } => ErrorKind::FailedPrecondition,
+        ImageError::NotAnImage { .. } | ImageError::NotDirect { .. } | ImageError::TooLong { .. } => ErrorKind::FailedPrecondition,
         ImageError::NoFile => ErrorKind::Unsupported,
     };
     Error::new(kind, OP, format!("{slot}: {error}")).because(error)

@@ -85,7 +85,7 @@ impl RuntimeDir {
         let bytes = std::fs::read(self.log()).unwrap_or_default();
         let tail = &bytes[bytes.len().saturating_sub(LOG_TAIL_BYTES)..];
         let text = String::from_utf8_lossy(tail);
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+        text.lines().map(message).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
     /// Removes the directory; one that is gone is fine.
@@ -94,5 +94,23 @@ impl RuntimeDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         }
+    }
+}
+
+/// What a line says, without the program's name and the whole of the option that it is about.
+fn message(line: &str) -> &str {
+    let line = line.trim();
+    let line = line.strip_prefix("qemu-system-x86_64: ").unwrap_or(line);
+    if line.starts_with("-blockdev {") { line.rsplit_once("}: ").map_or(line, |(_, said)| said) } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_told_without_the_option_it_is_about() {
+        assert_eq!(message("qemu-system-x86_64: -blockdev {\"a\":{}}: Failed to get \"write\" lock"), "Failed to get \"write\" lock");
+        assert_eq!(message(" Is another process using the image? "), "Is another process using the image?");
     }
 }

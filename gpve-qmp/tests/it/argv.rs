@@ -139,14 +139,15 @@ proptest! {
     /// Whatever stands in a value, it stays one value.
     #[test]
     fn no_value_adds_a_key(cmdline in "[^\\x00\\r\\n]{0,60}", socket in "[^\\x00\\r\\n/]{1,40}", source in "[^\\x00\\r\\n]{0,40}") {
-        let mut case: Case = serde_json::from_str(
+        let case: Case = serde_json::from_str(
             r#"{"vmid": 100, "accelerator": "tcg", "kernel": ["k"], "spec": {"memory": {"size": "64Mi"}, "serials": {"0": "socket"},
                 "kernel": {"kernel": "/k", "cmdline": "x"}, "rng": {"source": "/dev/urandom"}}}"#).unwrap();
-        let plain = compose(&case.vm(), &case.host("/r".as_ref(), "/i".as_ref())).unwrap();
-        case.spec.kernel.as_mut().unwrap().cmdline = format!("x{cmdline}");
-        case.spec.rng.as_mut().unwrap().source = source;
+        let mut vm = case.vm();
+        let plain = compose(&vm, &case.host("/r".as_ref(), "/i".as_ref())).unwrap();
+        vm.kernel.as_mut().unwrap().cmdline = format!("x{cmdline}");
+        vm.rng.as_mut().unwrap().source = source;
         let run = PathBuf::from("/r").join(socket);
-        let line = compose(&case.vm(), &case.host(&run, "/i".as_ref())).unwrap();
+        let line = compose(&vm, &case.host(&run, "/i".as_ref())).unwrap();
         prop_assert_eq!(plain.len(), line.len(), "no argument is added");
         let is_raw = |flag: &String| flag == "-append" || flag == "-pidfile";
         for (at, (before, after)) in plain.iter().zip(&line).enumerate().filter(|(at, _)| *at == 0 || !is_raw(&plain[at - 1])) {
@@ -182,11 +183,11 @@ fn keys(argument: &str) -> Vec<String> {
 #[test]
 fn line_breaks_and_nul_never_become_arguments() {
     for bad in ["a\0b", "a\nb", "a\rb"] {
-        let mut case: Case =
-            serde_json::from_str(r#"{"vmid": 100, "accelerator": "tcg", "spec": {"memory": {"size": "64Mi"}, "rng": {"source": "x"}}}"#)
-                .unwrap();
-        case.spec.rng.as_mut().unwrap().source = bad.to_owned();
-        let error = compose(&case.vm(), &case.host("/r".as_ref(), "/i".as_ref())).unwrap_err();
+        let rng = r#"{"vmid": 100, "accelerator": "tcg", "spec": {"memory": {"size": "64Mi"}, "rng": {"source": "/dev/random"}}}"#;
+        let case: Case = serde_json::from_str(rng).unwrap();
+        let mut vm = case.vm();
+        vm.rng.as_mut().unwrap().source = bad.to_owned();
+        let error = compose(&vm, &case.host("/r".as_ref(), "/i".as_ref())).unwrap_err();
         assert_eq!(error.to_string(), "-object: the value holds a NUL byte or a line break");
     }
 }

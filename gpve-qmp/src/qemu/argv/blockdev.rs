@@ -121,6 +121,12 @@ pub fn has_write_cache(options: &DiskOptions) -> bool {
     !matches!(options.cache, Some(CacheMode::Writethrough | CacheMode::Directsync))
 }
 
+/// Whether a disk's files are opened past the host's cache (`O_DIRECT`).
+#[must_use]
+pub fn is_direct(options: &DiskOptions) -> bool {
+    matches!(options.cache, None | Some(CacheMode::None | CacheMode::Directsync))
+}
+
 /// How all nodes of a disk behave.
 struct Behaviour {
     direct: bool,
@@ -132,12 +138,10 @@ struct Behaviour {
 
 impl Behaviour {
     fn of(image: &Image, options: &DiskOptions, default_aio: Aio) -> Self {
-        let cache = options.cache.unwrap_or(CacheMode::None);
-        let direct = matches!(cache, CacheMode::None | CacheMode::Directsync);
         let discards = options.discard == Some(Discard::On) && !image.read_only;
         Self {
-            direct,
-            no_flush: cache == CacheMode::Unsafe,
+            direct: is_direct(options),
+            no_flush: options.cache == Some(CacheMode::Unsafe),
             aio: options.aio.unwrap_or(default_aio).as_str(),
             discard: if discards { "unmap" } else { "ignore" },
             detect_zeroes: match (image.read_only, discards) {

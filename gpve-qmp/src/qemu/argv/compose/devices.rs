@@ -144,7 +144,9 @@ pub fn agent_devices(vm: &ResolvedVm, agent: &AgentSpec, address: Option<Address
         return vec![Device::new("isa-serial").set("chardev", "qga0")];
     }
     let bus = if is_microvm(vm) { "virtio-serial-device" } else { "virtio-serial" };
-    vec![Device::new(bus).set("id", "qga0").at(address), Device::new("virtserialport").set("chardev", "qga0").set("name", AGENT_PORT)]
+    // With an id of its own QEMU tells us when the agent comes and goes.
+    let port = Device::new("virtserialport").set("chardev", "qga0").set("name", AGENT_PORT).set("id", AGENT_PORT_ID);
+    vec![Device::new(bus).set("id", "qga0").at(address), port]
 }
 
 pub(super) fn push_nics(line: &mut CommandLine, vm: &ResolvedVm, host: &Host) {
