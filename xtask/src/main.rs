@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a developer's tool: it runs programs and reads the clock itself")]
 
 mod bench;
+mod demo;
 mod failure;
 mod guest;
 mod layers;
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[&str]) -> Result {
     match arguments {
+        ["demo"] => demo::run(false),
+        ["demo", "--once"] => demo::run(true),
         ["test", wanted @ ..] => suite::run(wanted),
         ["ci"] => Program::new(place::root().join(".ci/run")).run(),
         ["bench", wanted @ ..] => bench::run(wanted),

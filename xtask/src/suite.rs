@@ -154,7 +154,7 @@ fn published() -> Result<Vec<String>> {
 }
 
 /// In a continuous integration run the clone is new each time, so what was built is kept in the cache.
-fn target() -> Result<PathBuf> {
+pub(crate) fn target() -> Result<PathBuf> {
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     if in_ci && std::env::var_os("CARGO_TARGET_DIR").is_none() {
         return Ok(place::cache()?.join("target"));

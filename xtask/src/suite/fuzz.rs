@@ -12,7 +12,7 @@ const SECONDS_EACH: &str = "10";
 /// What cargo-fuzz passes: the address sanitizer, and the coverage that libFuzzer steers by.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Zsanitizer=address \
-    -Cdebug-assertions -Ccodegen-units=1";
+    -Cdebug-assertions";
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 

@@ -1,0 +1,119 @@
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+
+use crate::failure::{Context as _, Failure, Result};
+use crate::place;
+use crate::program::{Program, say};
+
+/// The running demo server. Its directory is kept, so that a demo that was killed can be cleaned up by the next.
+pub(super) struct Server {
+    child: Child,
+    directory: PathBuf,
+    /// Where `gpve-server` and `gpvectl` are.
+    pub(super) programs: PathBuf,
+    pub(super) url: String,
+    pub(super) password: String,
+}
+
+impl Server {
+    /// Initializes the directory unless it was before, starts the server and waits until it listens.
+    pub(super) fn start(programs: PathBuf) -> Result<Self> {
+        let directory = place::cache()?.join("demo");
+        let password = password(&directory)?;
+        let data = directory.join("data");
+        let program = programs.join("gpve-server");
+        if !data.join("server.db").exists() {
+            say("initializing the server");
+            Program::new(&program)
+                .arg("init")
+                .arg("--data-dir")
+                .arg(&data)
+                .arg("--password-file")
+                .arg(directory.join("password"))
+                .quiet()?;
+        }
+        say("starting the server");
+        let log = directory.join("server.log");
+        let stderr = fs::File::create(&log).context(log.display())?;
+        let run = Program::new(&program).args(["run", "--listen", "127.0.0.1:8006", "--node", "demo", "--data-dir"]).arg(&data);
+        let run = run.arg("--runtime-dir").arg(directory.join("run"));
+        // A group of its own: Ctrl-C is for this task, which removes the guest before it stops the server.
+        let mut child = run.into_command().process_group(0).stdout(Stdio::piped()).stderr(stderr).spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| Failure::new("a piped stdout is missing"))?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        let mut server = Self { child, directory, programs, url: String::new(), password };
+        match told["listening"][0].as_str() {
+            Some(url) => url.clone_into(&mut server.url),
+            None => {
+                server.child.kill()?;
+                server.child.wait()?;
+                return Err(Failure::new(format!("the server did not start:\n{}", last_lines(&log))));
+            }
+        }
+        Ok(server)
+    }
+
+    /// `gpvectl` with these arguments, logged in after [`log_in`](Self::log_in).
+    pub(super) fn ctl(&self, arguments: &[&str]) -> Program {
+        Program::new(self.programs.join("gpvectl")).args(arguments).env("GPVECTL_CONFIG", self.session())
+    }
+
+    /// The same as a prefix for a shell.
+    pub(super) fn settings(&self) -> String {
+        format!("GPVECTL_CONFIG={}", self.session().display())
+    }
+
+    pub(super) fn log_in(&self) -> Result {
+        let ca = self.directory.join("data/pki/ca.crt").display().to_string();
+        let password = self.directory.join("password").display().to_string();
+        self.ctl(&["login", &self.url, "--user", "root@pam", "--password-file", &password, "--ca", &ca]).quiet()
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.directory.join("server.log")
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(super) fn stop(mut self) -> Result {
+        // The shell's own `kill`: a bare Debian has no program of that name.
+        Program::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).quiet()?;
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(Failure::new(format!("the server ended with {status}:\n{}", last_lines(&self.log())))) }
+    }
+
+    fn session(&self) -> PathBuf {
+        self.directory.join("gpvectl.yaml")
+    }
+}
+
+/// The administrator's password of this demo directory, made once.
+fn password(directory: &Path) -> Result<String> {
+    fs::create_dir_all(directory).context(directory.display())?;
+    let file = directory.join("password");
+    if let Ok(password) = fs::read_to_string(&file) {
+        return Ok(password.trim().to_owned());
+    }
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    let password: String = uuid.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    let mut options = fs::OpenOptions::new();
+    let mut opened = options.write(true).create_new(true).mode(0o600).open(&file).context(file.display())?;
+    std::io::Write::write_all(&mut opened, password.as_bytes())?;
+    Ok(password)
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join("\n")
+}
