@@ -66,12 +66,15 @@ impl ControlPlane {
     /// [`ErrorKind::InvalidInput`] naming the field.
     pub async fn apply(&self, call: &Call, apply: Apply) -> Result<Applied> {
         let manifest = Manifest::parse(apply.manifest.clone())?;
-        let result = Box::pin(self.apply_parsed(call, &apply, &manifest)).await;
-        if !call.dry_run {
-            let name = format!("{}/{}", manifest.namespace, manifest.name);
-            self.audit(call, "apply", ("virtualmachines", &name), &result).await;
-        }
-        result
+        let work = |plane: Self, call: Call| async move {
+            let result = Box::pin(plane.apply_parsed(&call, &apply, &manifest)).await;
+            if !call.dry_run {
+                let name = format!("{}/{}", manifest.namespace, manifest.name);
+                plane.audit(&call, "apply", ("virtualmachines", &name), &result).await;
+            }
+            result
+        };
+        self.to_the_end(call, work).await
     }
 
     async fn apply_parsed(&self, call: &Call, apply: &Apply, manifest: &Manifest) -> Result<Applied> {

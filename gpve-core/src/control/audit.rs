@@ -1,22 +1,25 @@
 //! The audit log in the store: append-only, each entry chained to the one before by its hash.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Mutex, oneshot};
 
 use super::call::Call;
 use super::digest::sha256_hex;
 use super::keys;
 use super::plane::ControlPlane;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Audit, AuditEntry, Expect, ListRequest, Mutation, Store, Txn, TxnOutcome};
+use crate::ports::{Audit, AuditEntry, Expect, ListRequest, Store, Txn, TxnOutcome};
 use crate::types::Namespace;
 
 /// Entries kept; the oldest makes room. At 1 KiB each about 10 MiB.
 pub const AUDIT_MAX: u64 = 10_000;
+/// Most entries in one transaction: each is a write and a removal, next to the chain's end.
+const GROUP_MAX: usize = (Txn::MAX_OPS - 2) / 2;
 /// Most attempts to append: each failed one means that another server appended.
 const APPEND_TRIES: usize = 16;
 
@@ -55,9 +58,13 @@ impl Link {
 /// The audit log in the store. Keeps the newest [`AUDIT_MAX`] entries.
 pub struct StoreAudit {
     store: Arc<dyn Store>,
+    /// Entries of calls that wait for their turn: as many as there are calls.
+    waiting: std::sync::Mutex<VecDeque<Waiting>>,
     /// One append at a time in this process; between processes the store decides.
     turn: Mutex<()>,
 }
+
+type Waiting = (AuditEntry, oneshot::Sender<Result<()>>);
 
 impl std::fmt::Debug for StoreAudit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,7 +75,7 @@ impl std::fmt::Debug for StoreAudit {
 impl StoreAudit {
     /// The log in `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, turn: Mutex::new(()) }
+        Self { store, waiting: std::sync::Mutex::default(), turn: Mutex::new(()) }
     }
 
     /// Checks that no kept entry was changed, removed or added behind the log's back; how many there are. An error
@@ -90,6 +97,44 @@ impl StoreAudit {
             return Err(wrong(position));
         }
         Ok(links.len())
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the entries that wait, as many as fit in one transaction, and tells their callers.
+    async fn write_gathered(&self) {
+        let (entries, tell): (Vec<_>, Vec<_>) = {
+            let mut waiting = self.waiting();
+            let count = waiting.len().min(GROUP_MAX);
+            waiting.drain(..count).unzip()
+        };
+        let result = self.append(entries).await;
+        for tell in tell {
+            // A caller that is gone does not want to know.
+            let _ = tell.send(result.clone());
+        }
+    }
+
+    /// Appends entries as one transaction.
+    async fn append(&self, entries: Vec<AuditEntry>) -> Result<()> {
+        for _ in 0..APPEND_TRIES {
+            let (mut head, expect) = self.head().await?;
+            let mut txn = Txn::default().expecting(expect);
+            for entry in &entries {
+                let link = Link::new(&head, entry.clone());
+                txn = txn.and_put(keys::audit(link.position)?, encoded(&link)?);
+                if let Some(oldest) = link.position.checked_sub(AUDIT_MAX) {
+                    txn = txn.and_delete(keys::audit(oldest)?);
+                }
+                head = Head { v: 1, next: link.position + 1, hash: link.hash };
+            }
+            if let TxnOutcome::Committed(_) = self.store.commit(txn.and_put(keys::audit_head()?, encoded(&head)?)).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::new(ErrorKind::Conflict, "audit.record", "too many servers append at once: retry"))
     }
 
     async fn links(&self) -> Result<Vec<Link>> {
@@ -117,20 +162,17 @@ fn encoded(value: &impl Serialize) -> Result<Vec<u8>> {
 #[async_trait]
 impl Audit for StoreAudit {
     async fn record(&self, entry: AuditEntry) -> Result<()> {
+        let (tell, mut written) = oneshot::channel();
+        self.waiting().push_back((entry, tell));
+        // Whoever has the turn writes what has gathered meanwhile: one durable write for many calls.
         let _turn = self.turn.lock().await;
-        for _ in 0..APPEND_TRIES {
-            let (head, expect) = self.head().await?;
-            let link = Link::new(&head, entry.clone());
-            let next = Head { v: 1, next: head.next + 1, hash: link.hash.clone() };
-            let mut txn = Txn::put(keys::audit(link.position)?, encoded(&link)?).and_put(keys::audit_head()?, encoded(&next)?);
-            if let Some(oldest) = link.position.checked_sub(AUDIT_MAX) {
-                txn.then.push(Mutation::Delete { key: keys::audit(oldest)? });
-            }
-            if let TxnOutcome::Committed(_) = self.store.commit(txn.expecting(expect)).await? {
-                return Ok(());
+        loop {
+            match written.try_recv() {
+                Ok(result) => return result,
+                Err(TryRecvError::Empty) => self.write_gathered().await,
+                Err(TryRecvError::Closed) => return Err(Error::internal("audit.record", "the entry may not have been written")),
             }
         }
-        Err(Error::new(ErrorKind::Conflict, "audit.record", "too many servers append at once: retry"))
     }
 
     async fn recent(&self, limit: usize) -> Result<Vec<AuditEntry>> {

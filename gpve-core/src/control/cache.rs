@@ -105,9 +105,20 @@ impl Cache {
         self.read(|s| s.names.get(&(namespace.clone(), name.to_owned())).copied())
     }
 
-    /// True if the number is given out and not yet used.
-    pub(super) fn is_leased(&self, vmid: Vmid) -> bool {
-        self.read(|s| s.leased.contains(&vmid))
+    /// The lowest number from `from` on that is neither used nor given out, and that is not `taken`.
+    pub(super) fn lowest_free(&self, from: Vmid, taken: impl Fn(Vmid) -> bool) -> Option<Vmid> {
+        self.read(|s| {
+            let mut used = s.snapshot.guests.range(from..).map(|(vmid, _)| *vmid).peekable();
+            let mut candidate = Some(from);
+            while let Some(vmid) = candidate {
+                let is_used = used.next_if_eq(&vmid).is_some();
+                if !is_used && !s.leased.contains(&vmid) && !taken(vmid) {
+                    break;
+                }
+                candidate = vmid.next();
+            }
+            candidate
+        })
     }
 
     /// How many numbers are given out and not yet used.

@@ -41,6 +41,10 @@ impl ControlPlane {
         if call.dry_run {
             return self.plan_create(&request);
         }
+        self.to_the_end(call, |plane, call| async move { plane.create_called(&call, request).await }).await
+    }
+
+    async fn create_called(&self, call: &Call, request: CreateGuest) -> Result<Answer> {
         let subject = subject(request.vmid, request.object_name.as_ref().or(request.name.as_ref()));
         for _ in 0..TAKE_TRIES {
             let mut job = match self.begin(call, "create", &subject, &request).await? {
@@ -85,6 +89,10 @@ impl ControlPlane {
         if call.dry_run {
             return self.plan_clone(&request);
         }
+        self.to_the_end(call, |plane, call| async move { plane.clone_called(&call, request).await }).await
+    }
+
+    async fn clone_called(&self, call: &Call, request: CloneGuest) -> Result<Answer> {
         for _ in 0..TAKE_TRIES {
             let mut job = match self.begin(call, "clone", format!("vm {}", request.source), &request).await? {
                 Begun::Go(job) => *job,
@@ -135,11 +143,14 @@ impl ControlPlane {
     ) -> Result<Accepted> {
         let mirror = self.mirror(&new.node)?.clone();
         let mut guest = self.blank(call, &new, job)?;
+        let mut from = Vmid::MIN;
         for _ in 0..CAS_TRIES {
-            let vmid = match new.vmid {
-                Some(vmid) => vmid,
-                None => self.next_vmid().await?,
+            // Held until the guest shows, so that parallel calls try different numbers.
+            let picked = match new.vmid {
+                Some(_) => None,
+                None => Some(self.inner.ids.pick(&self.inner.records.cache, from)?),
             };
+            let vmid = new.vmid.or(picked.as_ref().map(|p| p.vmid)).unwrap_or(from);
             let vm = on(vmid);
             let request = OperationRequest { id: job.operation.clone(), user: call.user.clone(), vmid: vm, operation: operation(vmid) };
             guest.object.spec.vmid = vmid;
@@ -147,7 +158,7 @@ impl ControlPlane {
             guest.making = Some(Box::new(request));
             match self.record(&mut guest, &new, job).await {
                 Ok(revision) => return self.make(&mirror, guest, revision).await,
-                Err(NotInserted::VmidTaken) if new.vmid.is_none() => {}
+                Err(NotInserted::VmidTaken) if new.vmid.is_none() => from = vmid.next().ok_or_else(ids::none_left)?,
                 Err(NotInserted::VmidTaken) => return Err(Error::already_exists("guest.create", format!("vm {vmid}"))),
                 Err(NotInserted::NameTaken) => return Err(name_taken(&new)),
                 Err(NotInserted::Overtaken) => {

@@ -1,16 +1,16 @@
 //! Numbers and addresses of guests: each given out once.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::cache::Cache;
 use super::keys;
 use super::records::Records;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Expect, Mutation, Revision, Txn, TxnOutcome};
+use crate::ports::{Expect, Mutation, Txn, TxnOutcome};
 use crate::types::{MacAddr, VmSpec, Vmid};
 
 /// How long a number given out by `next_vmid` is kept for its caller: the time between asking and creating.
@@ -20,20 +20,35 @@ pub const VMID_LEASES_MAX: usize = 10_000;
 /// Most random addresses tried for one card: with a million cards in use one in sixteen is taken.
 const MAC_TRIES: usize = 32;
 
-/// Gives out numbers, one caller at a time in this process; between processes the store decides.
+/// Gives out numbers. Callers in this process never try the same one; between processes the store decides.
 #[derive(Default)]
 pub(super) struct Ids {
-    /// The last one given out and its revision: the cache may not show it yet.
-    recent: Mutex<Recent>,
+    picked: Arc<Mutex<BTreeSet<Vmid>>>,
 }
 
-#[derive(Default)]
-struct Recent(BTreeSet<Vmid>, Revision);
+/// A number that no other caller in this process tries while this is held: until the cache shows what became of it.
+pub(super) struct Picked {
+    pub(super) vmid: Vmid,
+    picked: Arc<Mutex<BTreeSet<Vmid>>>,
+}
+
+impl Drop for Picked {
+    fn drop(&mut self) {
+        self.picked.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.vmid);
+    }
+}
 
 impl Ids {
+    /// The lowest number from `from` on that is neither used, given out nor being tried.
+    pub(super) fn pick(&self, cache: &Cache, from: Vmid) -> Result<Picked> {
+        let mut picked = self.picked.lock().unwrap_or_else(PoisonError::into_inner);
+        let vmid = cache.lowest_free(from, |v| picked.contains(&v)).ok_or_else(none_left)?;
+        picked.insert(vmid);
+        Ok(Picked { vmid, picked: self.picked.clone() })
+    }
+
     /// The lowest number that is neither used nor given out, kept for the caller for [`VMID_LEASE`].
     pub(super) async fn lease(&self, records: &Records) -> Result<Vmid> {
-        let mut recent = self.recent.lock().await;
         if records.cache.leased() >= VMID_LEASES_MAX {
             let message = format!("{VMID_LEASES_MAX} guest ids are given out and unused: create guests or wait a minute");
             return Err(Error::new(ErrorKind::ResourceExhausted, "vmid.next", message));
@@ -41,43 +56,19 @@ impl Ids {
         let lease = records.store.grant(VMID_LEASE).await?;
         let mut from = Vmid::MIN;
         loop {
-            let vmid = lowest_free(&records.cache, from, |v| recent.0.contains(&v)).ok_or_else(none_left)?;
-            let key = keys::vmid_lease(vmid)?;
+            let picked = self.pick(&records.cache, from)?;
+            let (vmid, key) = (picked.vmid, keys::vmid_lease(picked.vmid)?);
             let put = Mutation::Put { key: key.clone(), value: Vec::new().into(), lease: Some(lease) };
             let expect = vec![Expect::Absent(keys::guest(vmid)?), Expect::Absent(key)];
             match records.store.commit(Txn { expect, then: vec![put] }).await? {
                 TxnOutcome::Committed(revision) => {
-                    recent.note(&records.cache, vmid, revision);
+                    records.cache.reached(revision).await?;
                     return Ok(vmid);
                 }
                 TxnOutcome::Refused { .. } => from = vmid.next().ok_or_else(none_left)?,
             }
         }
     }
-}
-
-impl Recent {
-    /// Remembers numbers until the cache shows them.
-    fn note(&mut self, cache: &Cache, vmid: Vmid, revision: Revision) {
-        if cache.snapshot().revision() >= self.1 {
-            self.0.clear();
-        }
-        self.0.insert(vmid);
-        self.1 = revision;
-    }
-}
-
-/// The lowest number from `from` on that the cache shows neither used nor given out, and that is not `taken`.
-pub(super) fn lowest_free(cache: &Cache, from: Vmid, taken: impl Fn(Vmid) -> bool) -> Option<Vmid> {
-    let snapshot = cache.snapshot();
-    let mut candidate = Some(from);
-    while let Some(vmid) = candidate {
-        if snapshot.get(vmid).is_none() && !cache.is_leased(vmid) && !taken(vmid) {
-            return Some(vmid);
-        }
-        candidate = vmid.next();
-    }
-    None
 }
 
 pub(super) fn none_left() -> Error {

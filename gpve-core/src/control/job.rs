@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::call::{Accepted, Answer, Call};
@@ -94,6 +95,16 @@ impl Slot {
 }
 
 impl ControlPlane {
+    /// Runs a changing call to its end even if its caller goes away: nobody escapes the audit log by hanging up.
+    pub(super) async fn to_the_end<T, F>(&self, call: &Call, work: impl FnOnce(Self, Call) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let ended = tokio::spawn(work(self.clone(), call.clone()).in_current_span()).await;
+        ended.map_err(|e| Error::internal("control", "a call ended without a result").because(&e))?
+    }
+
     /// Begins a changing call. A key that is taken by another request is [`ErrorKind::Conflict`].
     pub(super) async fn begin(
         &self,

@@ -24,6 +24,7 @@
 //!   that writes it, so that neither is ever given twice.
 //! - A record is written before its node is asked, and carries the operation that makes the guest until the node has
 //!   shown it: a crash in between ends in the guest or in nothing.
+//! - A changing call runs to its end even if its caller goes away, and leaves an audit entry either way.
 //! - Observation beats record: after a node has told everything, what it did not tell is not there.
 //!
 //! Every changing call takes a [`Call`] (who, idempotency key, dry run) and gives an [`Answer`]: accepted as a task,

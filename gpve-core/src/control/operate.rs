@@ -1,5 +1,7 @@
 //! Operations on guests that exist.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::call::{Accepted, Answer, Call, Plan};
@@ -105,6 +107,10 @@ impl ControlPlane {
 
     /// Removes a guest and its volumes. [`Answer::Unchanged`] if its node had not begun to make it: only its object goes.
     pub async fn delete(&self, call: &Call, vmid: Vmid, request: DeleteGuest) -> Result<Answer> {
+        self.to_the_end(call, move |plane, call| async move { plane.delete_called(&call, vmid, request).await }).await
+    }
+
+    async fn delete_called(&self, call: &Call, vmid: Vmid, request: DeleteGuest) -> Result<Answer> {
         let DeleteGuest { purge, destroy_unreferenced, stop_first } = request;
         let delete = Operation::Delete(DeleteOptions { purge, destroy_unreferenced });
         let guest = self.known_guest("guest.delete", vmid).await?;
@@ -146,6 +152,10 @@ impl ControlPlane {
     ///
     /// With `wait` it returns when the change is made, and [`Answer::Unchanged`] without a task if it is so already.
     pub async fn update(&self, call: &Call, vmid: Vmid, request: UpdateGuest) -> Result<Answer> {
+        self.to_the_end(call, move |plane, call| async move { plane.update_called(&call, vmid, request).await }).await
+    }
+
+    async fn update_called(&self, call: &Call, vmid: Vmid, request: UpdateGuest) -> Result<Answer> {
         let guest = self.known_guest("guest.update", vmid).await?;
         checks::digest(&guest, request.digest.as_deref())?;
         let after = request.patch.apply(guest.spec())?;
@@ -190,17 +200,21 @@ impl ControlPlane {
         self.operate_on(call, &mirror, vmid, verb, operation).await
     }
 
-    async fn operate_on(&self, call: &Call, mirror: &NodeMirror, vmid: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
+    async fn operate_on(&self, call: &Call, mirror: &Arc<NodeMirror>, vmid: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
         if call.dry_run {
             let steps = vec![format!("{verb} vm {vmid}")];
             return Ok(Answer::Plan(Box::new(Plan::of(verb, vmid, mirror.name().clone(), steps))));
         }
-        let job = match self.begin(call, verb, format!("vm {vmid}"), &operation).await? {
-            Begun::Go(job) => *job,
-            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+        let mirror = mirror.clone();
+        let work = |plane: Self, call: Call| async move {
+            let job = match plane.begin(&call, verb, format!("vm {vmid}"), &operation).await? {
+                Begun::Go(job) => *job,
+                Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+            };
+            let result = plane.give(&call, &mirror, vmid, job.operation.clone(), operation).await;
+            plane.end(&call, job, result.map(Answer::Accepted)).await
         };
-        let result = self.give(call, mirror, vmid, job.operation.clone(), operation).await;
-        self.end(call, job, result.map(Answer::Accepted)).await
+        self.to_the_end(call, work).await
     }
 
     /// Gives the node an operation on a guest.

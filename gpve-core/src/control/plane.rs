@@ -175,19 +175,27 @@ impl ControlPlane {
 
     /// Asks a task to stop.
     pub async fn cancel(&self, call: &Call, upid: &Upid) -> Result<()> {
-        let result = match self.mirror(&upid.node) {
-            Ok(mirror) => mirror.node.cancel(upid).await,
-            Err(e) => Err(e),
+        let upid = upid.clone();
+        let work = |plane: Self, call: Call| async move {
+            let result = match plane.mirror(&upid.node) {
+                Ok(mirror) => mirror.node.cancel(&upid).await,
+                Err(e) => Err(e),
+            };
+            plane.audit(&call, "cancel", ("tasks", &upid.to_string()), &result).await;
+            result
         };
-        self.audit(call, "cancel", ("tasks", &upid.to_string()), &result).await;
-        result
+        self.to_the_end(call, work).await
     }
 
     /// Sets a node's settings; reads show them when this returns.
     pub async fn set_node(&self, call: &Call, node: &NodeName, settings: &NodeSettings) -> Result<()> {
-        let result = self.write_settings(node, settings).await;
-        self.audit(call, "set-node", ("nodes", node.as_str()), &result).await;
-        result
+        let (node, settings) = (node.clone(), settings.clone());
+        let work = |plane: Self, call: Call| async move {
+            let result = plane.write_settings(&node, &settings).await;
+            plane.audit(&call, "set-node", ("nodes", node.as_str()), &result).await;
+            result
+        };
+        self.to_the_end(call, work).await
     }
 
     async fn write_settings(&self, node: &NodeName, settings: &NodeSettings) -> Result<()> {
@@ -250,7 +258,7 @@ impl ControlPlane {
 
     /// The lowest free id, without keeping it.
     pub(super) fn preview_vmid(&self) -> Result<Vmid> {
-        ids::lowest_free(&self.inner.records.cache, Vmid::MIN, |_| false).ok_or_else(ids::none_left)
+        self.inner.records.cache.lowest_free(Vmid::MIN, |_| false).ok_or_else(ids::none_left)
     }
 
     /// Gives an operation to a node; returns once reads show its task.

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::guest_clone::random_mac;
 use super::volumes::MakeVolumes;
-use crate::error::{Error, Result};
+use crate::control::config_digest;
+use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Env, Memo, volumes, wiring};
 use crate::patch::SpecPatch;
 use crate::ports::{ConfigPatch, Hotplug, HotplugChange, OpCx, PortId};
@@ -37,6 +38,10 @@ impl Step<Env, Memo> for Plan {
 
     async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
         let record = env.record();
+        if self.0.digest.as_ref().is_some_and(|d| *d != config_digest(record.name.as_ref(), &record.spec)) {
+            let text = "the configuration was changed in the meantime (its digest is another one): read it again and retry";
+            return Err(Error::new(ErrorKind::Conflict, "guest.update", text).on(env.vmid()));
+        }
         let mut spec = record.spec.clone();
         if let Some(running) = &record.running {
             spec = SpecPatch::between(&spec, running)?.only(&self.0.revert).apply(&spec)?;

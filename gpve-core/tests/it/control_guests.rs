@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gpve_core::control::{Answer, CloneGuest, CreateGuest, DeleteGuest, UpdateGuest};
+use gpve_core::control::{AllocateVolume, Answer, CloneGuest, CreateGuest, DeleteGuest, UpdateGuest};
 use gpve_core::error::ErrorKind;
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{EventFilter, EventKind, Events as _, Guest as _, Received, ResizeTo, TaskFilter, TaskState};
@@ -203,4 +203,49 @@ async fn what_happens_is_published() {
         assert!(seen.contains(&kind), "{kind:?} is missing in {seen:?}");
     }
     assert_eq!(seen.iter().filter(|k| **k == EventKind::GuestCreated).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_parallel_updates_with_one_digest_one_succeeds() {
+    let world = World::new().await;
+    let id = world.made(numbered(100, small())).await;
+    let before = world.plane.guest(id).unwrap();
+    let updates = (2..12).map(|cores| {
+        let mut wanted = before.spec().clone();
+        wanted.cpu.cores = cores;
+        let patch = SpecPatch::between(before.spec(), &wanted).unwrap();
+        let request = UpdateGuest { patch, digest: Some(before.digest()), wait: true, ..UpdateGuest::default() };
+        let plane = world.plane.clone();
+        async move { plane.update(&root(), id, request).await }
+    });
+    let results = futures::future::join_all(updates).await;
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1, "{results:?}");
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_changes_nothing_about_the_call() {
+    let world = World::new().await;
+    let caller = root();
+    let call = world.plane.create(&caller, numbered(100, tiny()));
+    // Polled once and dropped: on one thread the call has not got far.
+    assert!(futures::FutureExt::now_or_never(call).is_none());
+    within(world.plane.wait_guest(vmid(100), |g| g.is_some_and(|g| g.phase() == GuestPhase::Stopped))).await.unwrap();
+    while world.plane.audit_log().recent(1).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_that_is_cancelled_while_it_waits_leaves_nothing() {
+    let world = World::new().await;
+    let id = world.made(numbered(100, small())).await;
+    world.host.fail_on("volume.create", gpve_core::testing::mem::Fault::Hang);
+    let volume = AllocateVolume { storage: "local".parse().unwrap(), name: None, format: None, size: ByteSize::from_gib(1) };
+    accepted(world.plane.allocate_volume(&root(), &"n1".parse().unwrap(), id, volume).await).await;
+    let clone = accepted(world.plane.clone_guest(&root(), CloneGuest::of(id)).await).await;
+    assert!(world.plane.guest(clone.vmid).is_some());
+    world.plane.cancel(&root(), &clone.upid).await.unwrap();
+    assert_eq!(world.ended(&clone.upid).await.state, TaskState::Cancelled);
+    assert!(world.plane.guest(clone.vmid).is_none());
+    assert!(world.plane.guest(id).is_some());
 }

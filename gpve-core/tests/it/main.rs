@@ -8,6 +8,7 @@ mod control_audit;
 mod control_guests;
 mod control_idempotency;
 mod control_mirror;
+mod control_nodes;
 mod control_restart;
 mod control_watch;
 mod control_world;
