@@ -17,7 +17,14 @@ pub fn reference(dialect: Dialect) -> String {
 }
 
 fn section(route: &'static Route) -> String {
-    let mut text = format!("\n## {} {}\n\n{} Needs: {}. Answers {}.\n", route.method.as_str(), route.path, route.summary, route.access.describe(), answer(route.answer));
+    let mut text = format!(
+        "\n## {} {}\n\n{} Needs: {}. Answers {}.\n",
+        route.method.as_str(),
+        route.path,
+        route.summary,
+        route.access.describe(),
+        answer(route.answer)
+    );
     match route.body {
         Body::Document(name) => text.push_str(&format!("\nThe body is a `{name}` as JSON.\n")),
         Body::Upload => text.push_str("\nThe body is `multipart/form-data` with one file.\n"),
@@ -61,7 +68,9 @@ fn answer(answer: Answer) -> String {
 fn kind(kind: &Kind) -> String {
     match kind {
         Kind::Boolean => "boolean".to_owned(),
-        Kind::Integer { min, max } => range("integer", (*min > i64::MIN).then(|| min.to_string()), (*max < i64::MAX).then(|| max.to_string())),
+        Kind::Integer { min, max } => {
+            range("integer", (*min > i64::MIN).then(|| min.to_string()), (*max < i64::MAX).then(|| max.to_string()))
+        }
         Kind::Number { min, max } => range("number", min.is_finite().then(|| min.to_string()), max.is_finite().then(|| max.to_string())),
         Kind::Text { .. } => "text".to_owned(),
         Kind::Secret { .. } => "secret".to_owned(),
@@ -70,7 +79,9 @@ fn kind(kind: &Kind) -> String {
         Kind::Format(format) => format.what.to_owned(),
         Kind::List(format) => format!("list, each {}", format.what),
         Kind::Property(format) => {
-            let key = |k: &crate::route::PropertyKey| if format.default_key == Some(k.name) { format!("[{}=]", k.name) } else { format!("{}=", k.name) };
+            let key = |k: &crate::route::PropertyKey| {
+                if format.default_key == Some(k.name) { format!("[{}=]", k.name) } else { format!("{}=", k.name) }
+            };
             let keys: Vec<String> = format.keys.iter().filter(|k| k.alias_of.is_none()).map(key).collect();
             format!("`{}`", keys.join(","))
         }

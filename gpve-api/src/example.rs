@@ -41,9 +41,26 @@ fn pve2() -> Vec<(&'static str, Json)> {
     let full = a::GuestEntry { qmpstatus: Some("running".into()), ..guest.clone() };
     let running = a::GuestRunning { running_qemu: "10.0.2".into(), running_machine: "pc-i440fx-10.0".into(), ..a::GuestRunning::default() };
     let current = a::VmCurrent { entry: full, ha: json!({ "managed": 0 }), agent: a::AgentFlag { agent: Some(1) }, running: Some(running) };
-    let vm = a::VmResource { id: "qemu/100".into(), kind: "qemu", vmid: 100, name: "web".into(), node: "pve".into(), status: "running", ..a::VmResource::default() };
+    let vm = a::VmResource {
+        id: "qemu/100".into(),
+        kind: "qemu",
+        vmid: 100,
+        name: "web".into(),
+        node: "pve".into(),
+        status: "running",
+        ..a::VmResource::default()
+    };
     let node = a::NodeEntry { node: "pve".into(), id: "node/pve".into(), kind: "node", status: "online", ..a::NodeEntry::default() };
-    let storage = a::StorageEntry { kind: "dir".into(), content: "images,iso".into(), active: 1, enabled: 1, total: 100 << 30, used: 20 << 30, avail: 80 << 30, ..a::StorageEntry::default() };
+    let storage = a::StorageEntry {
+        kind: "dir".into(),
+        content: "images,iso".into(),
+        active: 1,
+        enabled: 1,
+        total: 100 << 30,
+        used: 20 << 30,
+        avail: 80 << 30,
+        ..a::StorageEntry::default()
+    };
     let volume = a::VolumeEntry {
         volid: "local:100/vm-100-disk-0.qcow2".into(),
         content: "images".into(),
@@ -55,36 +72,75 @@ fn pve2() -> Vec<(&'static str, Json)> {
         ctime: Some(1_795_204_890),
     };
     let token = a::TokenInfo { comment: Some("CI".into()), expire: 0, privsep: 1 };
-    let snapshot = a::SnapshotEntry { name: "before".into(), description: "before the upgrade".into(), snaptime: Some(1_795_204_890), vmstate: Some(0), ..a::SnapshotEntry::default() };
+    let snapshot = a::SnapshotEntry {
+        name: "before".into(),
+        description: "before the upgrade".into(),
+        snaptime: Some(1_795_204_890),
+        vmstate: Some(0),
+        ..a::SnapshotEntry::default()
+    };
     let mut examples = vec![
         ("Index", json!({ "subdir": "config" })),
         ("Version", show(a::Version::FOLLOWED)),
-        ("Session", json!({ "username": "root@pam", "ticket": "PVE:root@pam:6B00A71A::SIGNATURE", "CSRFPreventionToken": "6B00A71A:MAC", "cap": { "vms": { "VM.Audit": 1 } } })),
+        (
+            "Session",
+            json!({ "username": "root@pam", "ticket": "PVE:root@pam:6B00A71A::SIGNATURE", "CSRFPreventionToken": "6B00A71A:MAC", "cap": { "vms": { "VM.Audit": 1 } } }),
+        ),
         ("Realm", show(a::RealmEntry { realm: "pam", kind: "pam", comment: "Linux PAM" })),
         ("Permissions", json!({ "/": { "VM.Audit": 1 } })),
         ("NewToken", json!({ "full-tokenid": "root@pam!ci", "info": { "privsep": "1" }, "value": "09090909-0909-4909-8909-090909090909" })),
         ("Token", show(a::TokenEntry { tokenid: "ci".into(), info: token })),
         ("Resource", show(a::Resource::Vm(Box::new(vm)))),
-        ("ClusterMember", show(a::ClusterMember { id: "node/pve".into(), kind: "node", name: "pve".into(), local: Some(1), online: Some(1), ..a::ClusterMember::default() })),
+        (
+            "ClusterMember",
+            show(a::ClusterMember {
+                id: "node/pve".into(),
+                kind: "node",
+                name: "pve".into(),
+                local: Some(1),
+                online: Some(1),
+                ..a::ClusterMember::default()
+            }),
+        ),
         ("Node", show(node)),
         ("NodeStatus", show(a::NodeStatus::default())),
         ("Guest", show(&guest)),
         ("GuestStatus", show(current)),
-        ("Config", json!({ "cores": 2, "memory": "2048", "scsi0": "local:100/vm-100-disk-0.qcow2,size=8G", "net0": "virtio=BC:24:11:25:6C:E7,bridge=vmbr0", "digest": "bcb7f45db9c18cfee38a53bbfacccc275bd8abc1" })),
+        (
+            "Config",
+            json!({ "cores": 2, "memory": "2048", "scsi0": "local:100/vm-100-disk-0.qcow2,size=8G", "net0": "virtio=BC:24:11:25:6C:E7,bridge=vmbr0", "digest": "bcb7f45db9c18cfee38a53bbfacccc275bd8abc1" }),
+        ),
         ("Pending", json!({ "key": "cores", "value": 2, "pending": 4 })),
         ("Feature", json!({ "hasFeature": 1, "nodes": ["pve"] })),
         ("Snapshot", show(snapshot)),
         ("AgentResult", json!({ "result": {} })),
         ("AgentExec", show(a::AgentExec { pid: 812 })),
-        ("AgentExecStatus", show(a::AgentExecStatus { exited: 1, exitcode: Some(0), out_data: Some("ok\n".into()), ..a::AgentExecStatus::default() })),
+        (
+            "AgentExecStatus",
+            show(a::AgentExecStatus { exited: 1, exitcode: Some(0), out_data: Some("ok\n".into()), ..a::AgentExecStatus::default() }),
+        ),
         ("AgentFile", show(a::AgentFile { content: "web\n".into(), truncated: None })),
-        ("StorageConfig", json!({ "storage": "local", "type": "dir", "path": "/var/lib/gpve", "content": "images,iso", "digest": "fb9ddcc994c05e85234e68346e925dc14f3ffa32" })),
+        (
+            "StorageConfig",
+            json!({ "storage": "local", "type": "dir", "path": "/var/lib/gpve", "content": "images,iso", "digest": "fb9ddcc994c05e85234e68346e925dc14f3ffa32" }),
+        ),
         ("StorageRef", show(a::StorageRef { storage: "local".into(), kind: "dir".into() })),
         ("Storage", show(storage.in_list("local"))),
         ("Volume", show(volume)),
-        ("VolumeInfo", show(a::VolumeInfo { format: "qcow2".into(), path: "/var/lib/gpve/images/100/vm-100-disk-0.qcow2".into(), size: 8 << 30, used: 1 << 30 })),
+        (
+            "VolumeInfo",
+            show(a::VolumeInfo {
+                format: "qcow2".into(),
+                path: "/var/lib/gpve/images/100/vm-100-disk-0.qcow2".into(),
+                size: 8 << 30,
+                used: 1 << 30,
+            }),
+        ),
         ("LogLine", show(a::LogLine { n: 1, t: "TASK OK".into() })),
-        ("Failure", json!({ "data": null, "message": "Parameter verification failed. (cores: 'x' is not an integer)\n", "errors": { "cores": "'x' is not an integer" } })),
+        (
+            "Failure",
+            json!({ "data": null, "message": "Parameter verification failed. (cores: 'x' is not an integer)\n", "errors": { "cores": "'x' is not an integer" } }),
+        ),
     ];
     if let Ok(upid) = UPID.parse::<Upid>() {
         examples.push(("Task", show(a::TaskEntry::new(&upid, Some((1_795_204_891, "OK".into()))))));
@@ -162,7 +218,13 @@ fn native() -> Option<Vec<(&'static str, Json)>> {
     };
     let event: v1::WatchEvent<Json> = v1::WatchEvent::new(v1::WatchType::Bookmark, 42);
     let problem = v1::Problem::from(&gpve_core::error::Error::field("vm.create", "spec.cpu.cores", "must be 1 to 128"));
-    let snapshot = v1::SnapshotView { name: "before".parse().ok()?, description: "before the upgrade".to_owned(), time: at, parent: None, memory: false };
+    let snapshot = v1::SnapshotView {
+        name: "before".parse().ok()?,
+        description: "before the upgrade".to_owned(),
+        time: at,
+        parent: None,
+        memory: false,
+    };
     Some(vec![
         ("VirtualMachine", show(object)),
         ("GuestSummary", show(summary)),

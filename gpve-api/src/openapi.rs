@@ -151,7 +151,9 @@ fn kind_schema(kind: &Kind) -> Json {
         }
         Kind::Word(words) => json!({ "type": "string", "enum": words }),
         Kind::Format(format) => format_schema(format),
-        Kind::List(format) => json!({ "type": "string", "format": format.name, "description": format!("A list; each item is {}.", format.what) }),
+        Kind::List(format) => {
+            json!({ "type": "string", "format": format.name, "description": format!("A list; each item is {}.", format.what) })
+        }
         Kind::Property(format) => reference(format.name),
         Kind::Array(item) => json!({ "type": "array", "items": kind_schema(item) }),
     }

@@ -14,6 +14,7 @@
 pub mod answer;
 pub mod config;
 mod credentials;
+pub mod phrase;
 pub mod property;
 mod reply;
 pub mod request;

@@ -13,9 +13,9 @@ mod validate;
 
 pub use access::{Access, Require};
 pub use format::{Format, PropertyFormat, PropertyKey};
-pub use kind::Kind;
+pub use kind::{Kind, LONGEST_TEXT};
 pub use param::Param;
-pub use router::{Matched, RouteError, Router};
+pub use router::{MAX_PATH_BYTES, Matched, RouteError, Router};
 pub use validate::{Given, MAX_PARAMS, Params, Refused, Value};
 
 pub(crate) use router::percent_decode;

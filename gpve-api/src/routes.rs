@@ -122,6 +122,8 @@ pub enum Operation {
     V1VmAction,
     V1VmClone,
     V1VmResizeDisk,
+    /// A WebSocket to the serial port that the parameter `port` names.
+    V1VmConsole,
     V1SnapshotList,
     V1SnapshotCreate,
     V1SnapshotDelete,
@@ -132,16 +134,8 @@ pub enum Operation {
     V1TaskCancel,
 }
 
-const TABLES: &[&[Route]] = &[
-    access::ROUTES,
-    cluster::ROUTES,
-    nodes::ROUTES,
-    qemu::ROUTES,
-    guest_agent::ROUTES,
-    storage::ROUTES,
-    tasks::ROUTES,
-    v1::ROUTES,
-];
+const TABLES: &[&[Route]] =
+    &[access::ROUTES, cluster::ROUTES, nodes::ROUTES, qemu::ROUTES, guest_agent::ROUTES, storage::ROUTES, tasks::ROUTES, v1::ROUTES];
 
 /// Every route.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
@@ -156,5 +150,4 @@ pub fn router(dialect: Dialect) -> Router {
 const VMID: Kind = Kind::between(100, 999_999_999);
 
 const NODE: &[Param] = &[Param::new("node", Kind::Format(&forms::NODE), "The node.")];
-const GUEST: &[Param] =
-    &[Param::new("node", Kind::Format(&forms::NODE), "The node."), Param::new("vmid", VMID, "The guest's number.")];
+const GUEST: &[Param] = &[Param::new("node", Kind::Format(&forms::NODE), "The node."), Param::new("vmid", VMID, "The guest's number.")];

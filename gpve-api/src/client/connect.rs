@@ -84,7 +84,8 @@ impl Client {
     /// When the trusted authority is no PEM certificate.
     pub fn new(endpoint: Endpoint) -> Result<Self, Error> {
         // Proxmox VE's dialect carries messages in the reason phrase, which HTTP/2 does not have.
-        let builder = reqwest::Client::builder().http1_only().connect_timeout(CONNECT).user_agent(concat!("gpve/", env!("CARGO_PKG_VERSION")));
+        let builder =
+            reqwest::Client::builder().http1_only().connect_timeout(CONNECT).user_agent(concat!("gpve/", env!("CARGO_PKG_VERSION")));
         let builder = match &endpoint.trust {
             Trust::System => builder,
             Trust::Authority(pem) => {

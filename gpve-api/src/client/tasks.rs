@@ -17,7 +17,7 @@ pub enum Progress {
     /// A new line of its log.
     Line(TaskLine),
     /// It went to another phase or step.
-    Step(Task),
+    Step(Box<Task>),
 }
 
 impl Client {
@@ -36,7 +36,7 @@ impl Client {
             told = self.tell_lines(id, told, &mut tell).await?;
             let state = (task.phase, task.step.clone());
             if last.as_ref() != Some(&state) {
-                tell(Progress::Step(task.clone()));
+                tell(Progress::Step(Box::new(task.clone())));
                 last = Some(state);
             }
             if task.is_final() {

@@ -65,10 +65,14 @@ impl Access {
 
 impl Require {
     fn decide(&self, authority: &dyn Authority, who: &Identity, value: &impl Fn(&str) -> Option<String>) -> Decision {
-        let filled: Vec<String> = self.on.split('/').map(|part| {
-            let name = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
-            name.map_or_else(|| part.to_owned(), |n| value(n).unwrap_or_default())
-        }).collect();
+        let filled: Vec<String> = self
+            .on
+            .split('/')
+            .map(|part| {
+                let name = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
+                name.map_or_else(|| part.to_owned(), |n| value(n).unwrap_or_default())
+            })
+            .collect();
         let path = filled.join("/").parse().unwrap_or_else(|_| ObjectPath::root());
         authority.authorize_any(who, self.any, &path)
     }

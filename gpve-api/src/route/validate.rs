@@ -351,6 +351,7 @@ fn in_format(format: &Format, text: &str) -> Result<(), String> {
 
 /// A refused value as it is shown: at most 64 characters, control characters escaped.
 pub(crate) fn shorten(text: &str) -> String {
-    let shown: String = text.chars().take(64).flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
+    let shown: String =
+        text.chars().take(64).flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect();
     if text.chars().count() > 64 { shown + "…" } else { shown }
 }

@@ -35,10 +35,8 @@ const LOGIN: &[Param] = &[
     Param::optional("privs", Kind::Format(&f::PRIVILEGES), "Check for these privileges instead of logging in.").requires("path"),
     Param::optional("path", Kind::text(64), "Where to check for privileges.").requires("privs"),
 ];
-const PERMISSIONS: &[Param] = &[
-    Param::optional("path", Kind::text(256), "Only this path."),
-    Param::optional("userid", Kind::text(128), "Of this user or token."),
-];
+const PERMISSIONS: &[Param] =
+    &[Param::optional("path", Kind::text(256), "Only this path."), Param::optional("userid", Kind::text(128), "Of this user or token.")];
 
 pub(super) const ROUTES: &[Route] = &[
     route(Method::Get, "/", Op::ApiIndex, "The parts of the API.").answers(Answer::List("Index")),
@@ -71,7 +69,5 @@ pub(super) const ROUTES: &[Route] = &[
         .params(&[TOKEN, TOKEN_INFO, TOKEN_CHANGE])
         .access(OWNER)
         .answers(Answer::Object("Token")),
-    route(Method::Delete, "/access/users/{userid}/token/{tokenid}", Op::TokenDelete, "Remove an API token.")
-        .params(&[TOKEN])
-        .access(OWNER),
+    route(Method::Delete, "/access/users/{userid}/token/{tokenid}", Op::TokenDelete, "Remove an API token.").params(&[TOKEN]).access(OWNER),
 ];

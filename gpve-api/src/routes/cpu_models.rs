@@ -13,15 +13,16 @@ pub(super) fn is_builtin(name: &str) -> bool {
 }
 
 const MODELS: &[&str] = &[
-    "486", "athlon", "Broadwell", "Broadwell-IBRS", "Broadwell-noTSX", "Broadwell-noTSX-IBRS", "Cascadelake-Server", "Cascadelake-Server-noTSX",
-    "ClearwaterForest", "Conroe", "Cooperlake", "core2duo", "coreduo", "Denverton", "DiamondRapids", "Dhyana", "EPYC", "EPYC-Genoa", "EPYC-IBPB", "EPYC-Milan", "EPYC-Rome",
-    "EPYC-Turin", "GraniteRapids", "Haswell", "Haswell-IBRS", "Haswell-noTSX", "Haswell-noTSX-IBRS", "host", "Icelake-Client",
-    "Icelake-Client-noTSX", "Icelake-Server", "Icelake-Server-noTSX", "IvyBridge", "IvyBridge-IBRS", "KnightsMill", "kvm32", "kvm64", "max",
-    "Nehalem", "Nehalem-IBRS", "Opteron_G1", "Opteron_G2", "Opteron_G3", "Opteron_G4", "Opteron_G5", "Penryn", "pentium", "pentium2",
-    "pentium3", "phenom", "qemu32", "qemu64", "SandyBridge", "SandyBridge-IBRS", "SapphireRapids", "SierraForest", "Skylake-Client",
-    "Skylake-Client-IBRS", "Skylake-Client-noTSX-IBRS", "Skylake-Server", "Skylake-Server-IBRS", "Skylake-Server-noTSX-IBRS", "Snowridge",
-    "Westmere", "Westmere-IBRS", "x86-64-v2", "x86-64-v2-AES", "x86-64-v3", "x86-64-v4", "YongFeng", "cortex-a35", "cortex-a53",
-    "cortex-a55", "cortex-a57", "cortex-a72", "cortex-a76", "cortex-a710", "neoverse-n1", "neoverse-n2", "neoverse-v1", "a64fx",
+    "486", "athlon", "Broadwell", "Broadwell-IBRS", "Broadwell-noTSX", "Broadwell-noTSX-IBRS", "Cascadelake-Server",
+    "Cascadelake-Server-noTSX", "ClearwaterForest", "Conroe", "Cooperlake", "core2duo", "coreduo", "Denverton", "DiamondRapids", "Dhyana",
+    "EPYC", "EPYC-Genoa", "EPYC-IBPB", "EPYC-Milan", "EPYC-Rome", "EPYC-Turin", "GraniteRapids", "Haswell", "Haswell-IBRS",
+    "Haswell-noTSX", "Haswell-noTSX-IBRS", "host", "Icelake-Client", "Icelake-Client-noTSX", "Icelake-Server", "Icelake-Server-noTSX",
+    "IvyBridge", "IvyBridge-IBRS", "KnightsMill", "kvm32", "kvm64", "max", "Nehalem", "Nehalem-IBRS", "Opteron_G1", "Opteron_G2",
+    "Opteron_G3", "Opteron_G4", "Opteron_G5", "Penryn", "pentium", "pentium2", "pentium3", "phenom", "qemu32", "qemu64", "SandyBridge",
+    "SandyBridge-IBRS", "SapphireRapids", "SierraForest", "Skylake-Client", "Skylake-Client-IBRS", "Skylake-Client-noTSX-IBRS",
+    "Skylake-Server", "Skylake-Server-IBRS", "Skylake-Server-noTSX-IBRS", "Snowridge", "Westmere", "Westmere-IBRS", "x86-64-v2",
+    "x86-64-v2-AES", "x86-64-v3", "x86-64-v4", "YongFeng", "cortex-a35", "cortex-a53", "cortex-a55", "cortex-a57", "cortex-a72",
+    "cortex-a76", "cortex-a710", "neoverse-n1", "neoverse-n2", "neoverse-v1", "a64fx",
 ];
 
 const VERSIONED: &[&str] = &[

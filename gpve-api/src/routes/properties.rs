@@ -78,12 +78,12 @@ macro_rules! drive {
 static SERIAL_NUMBER: crate::route::Format = f::URL_ENCODED.max(60);
 static MODEL_NAME: crate::route::Format = f::URL_ENCODED.max(120);
 
-pub(crate) static IDE: PropertyFormat = drive!(
-    "IdeDrive", opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)), opt("model", Kind::Format(&MODEL_NAME)));
-pub(crate) static SATA: PropertyFormat = drive!(
-    "SataDrive", opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)));
+pub(crate) static IDE: PropertyFormat =
+    drive!("IdeDrive", opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)), opt("model", Kind::Format(&MODEL_NAME)));
+pub(crate) static SATA: PropertyFormat = drive!("SataDrive", opt("ssd", Kind::Boolean), opt("wwn", Kind::Format(&f::WWN)));
 pub(crate) static SCSI: PropertyFormat = drive!(
-    "ScsiDrive", opt("ssd", Kind::Boolean),
+    "ScsiDrive",
+    opt("ssd", Kind::Boolean),
     opt("wwn", Kind::Format(&f::WWN)),
     opt("iothread", Kind::Boolean),
     opt("ro", Kind::Boolean),
@@ -92,11 +92,9 @@ pub(crate) static SCSI: PropertyFormat = drive!(
     opt("product", Kind::Format(&f::SCSI_PRODUCT)),
     opt("vendor", Kind::Format(&f::SCSI_VENDOR)),
 );
-pub(crate) static VIRTIO: PropertyFormat = drive!(
-    "VirtioDrive", opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
+pub(crate) static VIRTIO: PropertyFormat = drive!("VirtioDrive", opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
 /// NVMe drives are an extension; they take what virtio drives take.
-pub(crate) static NVME: PropertyFormat = drive!(
-    "NvmeDrive", opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
+pub(crate) static NVME: PropertyFormat = drive!("NvmeDrive", opt("iothread", Kind::Boolean), opt("ro", Kind::Boolean));
 
 pub(crate) static EFI_DISK: PropertyFormat = form(
     "EfiDisk",
@@ -124,8 +122,8 @@ pub(crate) static TPM_STATE: PropertyFormat = form(
     ],
     Some("file"),
 );
-pub(crate) static UNUSED: PropertyFormat = form(
-    "Unused",&[req("file", Kind::Format(&f::VOLUME_ID)), PropertyKey::alias("volume", "file")], Some("file"));
+pub(crate) static UNUSED: PropertyFormat =
+    form("Unused", &[req("file", Kind::Format(&f::VOLUME_ID)), PropertyKey::alias("volume", "file")], Some("file"));
 
 pub(crate) static NET: PropertyFormat = PropertyFormat {
     name: "Net",
@@ -162,8 +160,7 @@ pub(crate) static AGENT: PropertyFormat = form(
     ],
     Some("enabled"),
 );
-pub(crate) static MEMORY: PropertyFormat = form(
-    "Memory",&[req("current", Kind::at_least(16))], Some("current"));
+pub(crate) static MEMORY: PropertyFormat = form("Memory", &[req("current", Kind::at_least(16))], Some("current"));
 pub(crate) static MACHINE: PropertyFormat = form(
     "Machine",
     &[
@@ -191,20 +188,15 @@ pub(crate) static CPU: PropertyFormat = form(
 );
 pub(crate) static VGA: PropertyFormat = form(
     "Vga",
-    &[
-        opt("type", Kind::Word(VGA_TYPES)),
-        opt("memory", Kind::between(4, 512)),
-        opt("clipboard", Kind::Word(&["vnc"])),
-    ],
+    &[opt("type", Kind::Word(VGA_TYPES)), opt("memory", Kind::between(4, 512)), opt("clipboard", Kind::Word(&["vnc"]))],
     Some("type"),
 );
 
-const VGA_TYPES: &[&str] = &[
-    "cirrus", "qxl", "qxl2", "qxl3", "qxl4", "none", "serial0", "serial1", "serial2", "serial3", "std", "virtio", "virtio-gl", "vmware",
-];
+const VGA_TYPES: &[&str] =
+    &["cirrus", "qxl", "qxl2", "qxl3", "qxl4", "none", "serial0", "serial1", "serial2", "serial3", "std", "virtio", "virtio-gl", "vmware"];
 
-pub(crate) static BOOT: PropertyFormat = form(
-    "Boot",&[opt("legacy", Kind::Format(&f::BOOT_LEGACY)), opt("order", Kind::Format(&f::BOOT_DEVICES))], Some("legacy"));
+pub(crate) static BOOT: PropertyFormat =
+    form("Boot", &[opt("legacy", Kind::Format(&f::BOOT_LEGACY)), opt("order", Kind::Format(&f::BOOT_DEVICES))], Some("legacy"));
 pub(crate) static RNG: PropertyFormat = form(
     "Rng",
     &[
@@ -261,8 +253,8 @@ pub(crate) static AUDIO: PropertyFormat = form(
     &[req("device", Kind::Word(&["ich9-intel-hda", "intel-hda", "AC97"])), opt("driver", Kind::Word(&["spice", "none"]))],
     None,
 );
-pub(crate) static IVSHMEM: PropertyFormat = form(
-    "Ivshmem",&[req("size", Kind::at_least(1)), opt("name", Kind::Format(&f::IVSHMEM_NAME))], None);
+pub(crate) static IVSHMEM: PropertyFormat =
+    form("Ivshmem", &[req("size", Kind::at_least(1)), opt("name", Kind::Format(&f::IVSHMEM_NAME))], None);
 pub(crate) static NUMA: PropertyFormat = form(
     "Numa",
     &[
@@ -321,16 +313,8 @@ pub(crate) static SEV: PropertyFormat = form(
 );
 pub(crate) static TDX: PropertyFormat = form(
     "Tdx",
-    &[
-        req("type", Kind::Word(&["tdx"])),
-        opt("attestation", Kind::Boolean),
-        opt("vsock-cid", Kind::COUNT),
-        opt("vsock-port", Kind::COUNT),
-    ],
+    &[req("type", Kind::Word(&["tdx"])), opt("attestation", Kind::Boolean), opt("vsock-cid", Kind::COUNT), opt("vsock-port", Kind::COUNT)],
     Some("type"),
 );
-pub(crate) static SPICE: PropertyFormat = form(
-    "Spice",
-    &[opt("foldersharing", Kind::Boolean), opt("videostreaming", Kind::Word(&["off", "all", "filter"]))],
-    None,
-);
+pub(crate) static SPICE: PropertyFormat =
+    form("Spice", &[opt("foldersharing", Kind::Boolean), opt("videostreaming", Kind::Word(&["off", "all", "filter"]))], None);

@@ -18,14 +18,7 @@ macro_rules! on_vm {
 
 /// Config changes need some right to configure; each setting then asks for its own (see [`Param::privilege`]).
 const ANY_CONFIG: Access = on_vm!(
-    VmConfigCdrom
-        | VmConfigCpu
-        | VmConfigCloudinit
-        | VmConfigDisk
-        | VmConfigHwType
-        | VmConfigMemory
-        | VmConfigNetwork
-        | VmConfigOptions
+    VmConfigCdrom | VmConfigCpu | VmConfigCloudinit | VmConfigDisk | VmConfigHwType | VmConfigMemory | VmConfigNetwork | VmConfigOptions
 );
 
 const fn opt(name: &'static str, kind: Kind, text: &'static str) -> Param {
@@ -130,11 +123,8 @@ const MOVE: &[Param] = &[
     opt("target-digest", Kind::text(40), "Refuse if that guest's configuration has another digest."),
     opt("bwlimit", Kind::COUNT, "Fastest disk I/O, in KiB/s."),
 ];
-const SNAPSHOT_NEW: &[Param] = &[
-    SNAPSHOT,
-    opt("description", Kind::text(8192), "Free text."),
-    opt("vmstate", Kind::Boolean, "Save memory too."),
-];
+const SNAPSHOT_NEW: &[Param] =
+    &[SNAPSHOT, opt("description", Kind::text(8192), "Free text."), opt("vmstate", Kind::Boolean, "Save memory too.")];
 const SNAPSHOT_ONLY: &[Param] = &[SNAPSHOT];
 const SNAPSHOT_DELETE: &[Param] = &[SNAPSHOT, opt("force", Kind::Boolean, "Forget it even if its volumes' snapshots cannot be removed.")];
 const SNAPSHOT_CONFIG: &[Param] = &[SNAPSHOT, opt("description", Kind::text(8192), "Free text.")];

@@ -22,20 +22,18 @@ const fn opt(name: &'static str, kind: Kind, text: &'static str) -> Param {
 const ALLOCATE: Access = Access::All(&[Require { any: &[P::DatastoreAllocate], on: "/storage" }]);
 const STORAGE: Param = Param::new("storage", Kind::Format(&f::STORAGE_ID), "The storage.");
 const VOLUME: Param = Param::new("volume", Kind::text(512), "Volume id, or its name within the storage.");
-const TYPES: &[&str] = &[
-    "btrfs", "cephfs", "cifs", "dir", "esxi", "iscsi", "iscsidirect", "lvm", "lvmthin", "nfs", "pbs", "rbd", "zfs", "zfspool",
-];
+const TYPES: &[&str] =
+    &["btrfs", "cephfs", "cifs", "dir", "esxi", "iscsi", "iscsidirect", "lvm", "lvmthin", "nfs", "pbs", "rbd", "zfs", "zfspool"];
 static PRUNE_BACKUPS: crate::route::Format = crate::route::Format::new("prune-backups", "a list of keep-KIND=NUMBER", |s| {
-    s.split(',').all(|part| part.split_once('=').is_some_and(|(k, n)| k.starts_with("keep-") && n.bytes().all(|b| b.is_ascii_digit()) && !n.is_empty()))
+    s.split(',').all(|part| {
+        part.split_once('=').is_some_and(|(k, n)| k.starts_with("keep-") && n.bytes().all(|b| b.is_ascii_digit()) && !n.is_empty())
+    })
 });
 
 const STORAGE_ID: &[Param] = &[STORAGE];
 const OF_TYPE: &[Param] = &[opt("type", Kind::Word(TYPES), "Only of this type.")];
-const NEW: &[Param] = &[
-    STORAGE,
-    Param::new("type", Kind::Word(TYPES), "Type."),
-    opt("path", Kind::Format(&f::ABSOLUTE_PATH), "Folder, for type dir."),
-];
+const NEW: &[Param] =
+    &[STORAGE, Param::new("type", Kind::Word(TYPES), "Type."), opt("path", Kind::Format(&f::ABSOLUTE_PATH), "Folder, for type dir.")];
 const SETTINGS: &[Param] = &[
     opt("content", Kind::Format(&f::CONTENT_LIST), "What it may hold."),
     opt("nodes", Kind::List(&f::NODE), "Nodes that have it; all if left out."),
@@ -62,10 +60,7 @@ const LIST: &[Param] = &[
     opt("storage", Kind::Format(&f::STORAGE_ID), "Only this one."),
     opt("target", Kind::Format(&f::NODE), "Only those that this node has too."),
 ];
-const CONTENTS: &[Param] = &[
-    opt("content", Kind::Format(&f::CONTENT), "Only of this type."),
-    opt("vmid", VMID, "Only of this guest."),
-];
+const CONTENTS: &[Param] = &[opt("content", Kind::Format(&f::CONTENT), "Only of this type."), opt("vmid", VMID, "Only of this guest.")];
 const ALLOC: &[Param] = &[
     Param::new("filename", Kind::text(255), "Name of the volume."),
     Param::new("size", Kind::Format(&f::ALLOC_SIZE), "Size in KiB, or with unit M or G."),
@@ -73,7 +68,8 @@ const ALLOC: &[Param] = &[
     opt("format", Kind::Word(&["raw", "qcow2", "subvol", "vmdk"]), "Format.").requires("size"),
 ];
 const VOLUME_ONLY: &[Param] = &[VOLUME];
-const DELETE: &[Param] = &[VOLUME, opt("delay", Kind::between(1, 30), "Answer nothing instead of a task id if it ends within this many seconds.")];
+const DELETE: &[Param] =
+    &[VOLUME, opt("delay", Kind::between(1, 30), "Answer nothing instead of a task id if it ends within this many seconds.")];
 const UPLOAD: &[Param] = &[
     Param::new("content", Kind::Word(&["iso", "vztmpl", "import"]), "What it is."),
     Param::new("filename", Kind::text(255), "Name of the file; folders in it do not count."),
@@ -129,9 +125,14 @@ pub(super) const ROUTES: &[Route] = &[
         .params(&[NODE, STORAGE_ID, DELETE])
         .access(on_storage!(DatastoreAllocate | DatastoreAllocateSpace))
         .answers(Answer::Task),
-    route(Method::Post, "/nodes/{node}/storage/{storage}/upload", Op::VolumeUpload, "Upload an ISO image, a template or an image to import.")
-        .params(&[NODE, STORAGE_ID, UPLOAD])
-        .body(Body::Upload)
-        .access(on_storage!(DatastoreAllocateTemplate))
-        .answers(Answer::Task),
+    route(
+        Method::Post,
+        "/nodes/{node}/storage/{storage}/upload",
+        Op::VolumeUpload,
+        "Upload an ISO image, a template or an image to import.",
+    )
+    .params(&[NODE, STORAGE_ID, UPLOAD])
+    .body(Body::Upload)
+    .access(on_storage!(DatastoreAllocateTemplate))
+    .answers(Answer::Task),
 ];

@@ -28,11 +28,7 @@ const LIST: &[Param] = &[
     opt("userfilter", Kind::text(128), "Only of users with this in their id."),
     opt("vmid", VMID, "Only of this guest."),
 ];
-const LOG: &[Param] = &[
-    START,
-    LIMIT,
-    opt("download", Kind::Boolean, "As a text file."),
-];
+const LOG: &[Param] = &[START, LIMIT, opt("download", Kind::Boolean, "As a text file.")];
 
 pub(super) const ROUTES: &[Route] = &[
     route(Method::Get, "/nodes/{node}/tasks", Op::TaskList, "Tasks of a node, newest first.")

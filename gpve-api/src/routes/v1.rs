@@ -18,21 +18,15 @@ macro_rules! on {
 const VIEW: Access = on!("/vms", VmAudit);
 const POWER: Access = on!("/vms", VmPowerMgmt);
 
-static NAMESPACE_FORM: Format =
-    Format::new("dns-label", "a DNS label", |s| s.parse::<gpve_core::types::Namespace>().is_ok()).max(63);
-static OBJECT_FORM: Format = Format::new("dns-name", "a guest's name or number", |s| {
-    s.parse::<gpve_core::types::GuestName>().is_ok()
-});
+static NAMESPACE_FORM: Format = Format::new("dns-label", "a DNS label", |s| s.parse::<gpve_core::types::Namespace>().is_ok()).max(63);
+static OBJECT_FORM: Format = Format::new("dns-name", "a guest's name or number", |s| s.parse::<gpve_core::types::GuestName>().is_ok());
 static MANAGER_FORM: Format =
     Format::new("field-manager", "a field manager's name", |s| s.parse::<gpve_core::types::FieldManager>().is_ok()).max(128);
-static KEY_FORM: Format = Format::new("idempotency-key", "letters, digits, '-' and '_'", |s| {
-    s.parse::<gpve_core::types::OperationId>().is_ok()
-})
-.max(64);
-static LABELS_FORM: Format = Format::new("label-selector", "a list of KEY, !KEY, KEY=VALUE or KEY!=VALUE", |s| {
-    s.parse::<crate::v1::LabelSelector>().is_ok()
-})
-.max(1024);
+static KEY_FORM: Format =
+    Format::new("idempotency-key", "letters, digits, '-' and '_'", |s| s.parse::<gpve_core::types::OperationId>().is_ok()).max(64);
+static LABELS_FORM: Format =
+    Format::new("label-selector", "a list of KEY, !KEY, KEY=VALUE or KEY!=VALUE", |s| s.parse::<crate::v1::LabelSelector>().is_ok())
+        .max(1024);
 
 const NAMESPACE: &[Param] = &[Param::new("namespace", Kind::Format(&NAMESPACE_FORM), "The namespace.")];
 const OBJECT: &[Param] = &[
@@ -69,6 +63,7 @@ const LOG: &[Param] = &[
     Param::optional("start", Kind::COUNT, "First line, from 0.").default("0"),
     Param::optional("limit", Kind::between(1, 10_000), "Most lines.").default("500"),
 ];
+const PORT: &[Param] = &[Param::optional("port", Kind::between(0, 3), "Number of the serial port.").default("0")];
 const SNAPSHOT: &[Param] = &[Param::new("snapshot", Kind::Format(&f::SNAPSHOT_NAME), "The snapshot.")];
 
 const VM: &str = "VirtualMachine";
@@ -86,16 +81,26 @@ macro_rules! action {
 
 pub(super) const ROUTES: &[Route] = &[
     route(Method::Get, "/", Op::V1Index, "What the API has.").answers(Answer::Object("ApiIndex")),
-    route(Method::Get, "/openapi.json", Op::V1OpenApi, "This API as an OpenAPI document.").access(Access::Public).answers(Answer::Object("OpenApi")),
-    route(Method::Get, "/guests", Op::V1GuestList, "Guests of every kind.").params(&[LIST]).access(VIEW).answers(Answer::List("GuestSummary")),
+    route(Method::Get, "/openapi.json", Op::V1OpenApi, "This API as an OpenAPI document.")
+        .access(Access::Public)
+        .answers(Answer::Object("OpenApi")),
+    route(Method::Get, "/guests", Op::V1GuestList, "Guests of every kind.")
+        .params(&[LIST])
+        .access(VIEW)
+        .answers(Answer::List("GuestSummary")),
     route(Method::Get, "/virtualmachines", Op::V1VmList, "Virtual machines of all namespaces, or a stream of their changes.")
         .params(&[LIST])
         .access(VIEW)
         .answers(Answer::Watch(VM)),
-    route(Method::Get, "/namespaces/{namespace}/virtualmachines", Op::V1VmList, "Virtual machines of a namespace, or a stream of their changes.")
-        .params(&[NAMESPACE, LIST])
-        .access(VIEW)
-        .answers(Answer::Watch(VM)),
+    route(
+        Method::Get,
+        "/namespaces/{namespace}/virtualmachines",
+        Op::V1VmList,
+        "Virtual machines of a namespace, or a stream of their changes.",
+    )
+    .params(&[NAMESPACE, LIST])
+    .access(VIEW)
+    .answers(Answer::Watch(VM)),
     route(Method::Post, "/namespaces/{namespace}/virtualmachines", Op::V1VmCreate, "Make a virtual machine.")
         .params(&[NAMESPACE, WRITE])
         .body(Body::Document(VM))
@@ -110,11 +115,16 @@ pub(super) const ROUTES: &[Route] = &[
         .body(Body::Document(VM))
         .access(on!("/vms", VmConfigOptions))
         .answers(Answer::Object(VM)),
-    route(Method::Patch, "/namespaces/{namespace}/virtualmachines/{name}", Op::V1VmApply, "Apply fields to a virtual machine; makes it if it is missing.")
-        .params(&[OBJECT, WRITE, APPLY])
-        .body(Body::Document(VM))
-        .access(on!("/vms", VmAllocate))
-        .answers(Answer::Object(VM)),
+    route(
+        Method::Patch,
+        "/namespaces/{namespace}/virtualmachines/{name}",
+        Op::V1VmApply,
+        "Apply fields to a virtual machine; makes it if it is missing.",
+    )
+    .params(&[OBJECT, WRITE, APPLY])
+    .body(Body::Document(VM))
+    .access(on!("/vms", VmAllocate))
+    .answers(Answer::Object(VM)),
     route(Method::Delete, "/namespaces/{namespace}/virtualmachines/{name}", Op::V1VmDelete, "Remove a virtual machine with its volumes.")
         .params(&[OBJECT, WRITE, DELETE])
         .access(on!("/vms", VmAllocate))
@@ -136,6 +146,15 @@ pub(super) const ROUTES: &[Route] = &[
         .body(Body::Document("ResizeRequest"))
         .access(on!("/vms", VmConfigDisk))
         .answers(TASK_ANSWER),
+    route(
+        Method::Get,
+        "/namespaces/{namespace}/virtualmachines/{name}/console",
+        Op::V1VmConsole,
+        "A serial port of a running guest, as a WebSocket of bytes.",
+    )
+    .params(&[OBJECT, PORT])
+    .access(on!("/vms", VmConsole))
+    .answers(Answer::Text),
     route(Method::Get, "/namespaces/{namespace}/virtualmachines/{name}/snapshots", Op::V1SnapshotList, "Its snapshots.")
         .params(&[OBJECT])
         .access(VIEW)
@@ -145,14 +164,24 @@ pub(super) const ROUTES: &[Route] = &[
         .body(Body::Document("SnapshotRequest"))
         .access(on!("/vms", VmSnapshot))
         .answers(TASK_ANSWER),
-    route(Method::Delete, "/namespaces/{namespace}/virtualmachines/{name}/snapshots/{snapshot}", Op::V1SnapshotDelete, "Remove a snapshot.")
-        .params(&[OBJECT, WRITE, SNAPSHOT])
-        .access(on!("/vms", VmSnapshot))
-        .answers(TASK_ANSWER),
-    route(Method::Post, "/namespaces/{namespace}/virtualmachines/{name}/snapshots/{snapshot}/rollback", Op::V1SnapshotRollback, "Go back to a snapshot.")
-        .params(&[OBJECT, WRITE, SNAPSHOT])
-        .access(on!("/vms", VmSnapshot | VmSnapshotRollback))
-        .answers(TASK_ANSWER),
+    route(
+        Method::Delete,
+        "/namespaces/{namespace}/virtualmachines/{name}/snapshots/{snapshot}",
+        Op::V1SnapshotDelete,
+        "Remove a snapshot.",
+    )
+    .params(&[OBJECT, WRITE, SNAPSHOT])
+    .access(on!("/vms", VmSnapshot))
+    .answers(TASK_ANSWER),
+    route(
+        Method::Post,
+        "/namespaces/{namespace}/virtualmachines/{name}/snapshots/{snapshot}/rollback",
+        Op::V1SnapshotRollback,
+        "Go back to a snapshot.",
+    )
+    .params(&[OBJECT, WRITE, SNAPSHOT])
+    .access(on!("/vms", VmSnapshot | VmSnapshotRollback))
+    .answers(TASK_ANSWER),
     route(Method::Get, "/tasks", Op::V1TaskList, "Tasks, newest first.").params(&[TASKS]).answers(Answer::List("Task")),
     route(Method::Get, "/tasks/{task}", Op::V1TaskRead, "A task.").params(&[TASK, TASK_WAIT]).answers(TASK_ANSWER),
     route(Method::Get, "/tasks/{task}/log", Op::V1TaskLog, "Log of a task.").params(&[TASK, LOG]).answers(Answer::List("LogLine")),

@@ -248,7 +248,8 @@ impl MetadataInput {
     /// # Errors
     /// Names the field that differs.
     pub fn check_place(&self, namespace: &Namespace, name: Option<&str>) -> Result<(), Error> {
-        let refuse = |field: &str, path: &str| Err(Error::field("vm.document", field, format!("differs from the path, which says '{path}'")));
+        let refuse =
+            |field: &str, path: &str| Err(Error::field("vm.document", field, format!("differs from the path, which says '{path}'")));
         if self.namespace.as_ref().is_some_and(|n| n != namespace) {
             return refuse("metadata.namespace", namespace.as_str());
         }
@@ -299,6 +300,20 @@ impl ApplyDocument {
         expect("apiVersion", raw.api_version, API_VERSION)?;
         expect("kind", raw.kind, KIND)?;
         Ok(Self { metadata: read("metadata", Json::Object(raw.metadata))?, spec: raw.spec })
+    }
+}
+
+impl ApplyDocument {
+    /// The manifest that the control plane applies: the document with the place that the path says.
+    ///
+    /// # Errors
+    /// When the document names another object.
+    pub fn manifest(mut self, namespace: &Namespace, name: &GuestName) -> Result<Json, Error> {
+        self.metadata.check_place(namespace, Some(name.as_str()))?;
+        self.metadata.namespace = Some(namespace.clone());
+        self.metadata.name = Some(name.clone());
+        let metadata = serde_json::to_value(&self.metadata).map_err(|e| Error::internal("vm.document", e.to_string()))?;
+        Ok(serde_json::json!({ "apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": self.spec }))
     }
 }
 

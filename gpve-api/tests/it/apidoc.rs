@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 /// Storage settings of types that come with their plugins.
 const STORAGE_TYPES_TO_COME: &[&str] = &[
     "authsupported", "base", "blocksize", "bwlimit", "comstar_hg", "comstar_tg", "content-dirs", "data-pool", "datastore", "domain",
-    "encryption-key", "export", "fingerprint", "fs-name", "fuse", "iscsiprovider", "keyring", "krbd", "lio_tpg", "master-pubkey", "monhost",
-    "mountpoint", "namespace", "nocow", "nowritecache", "options", "password", "pool", "port", "portal", "saferemove",
+    "encryption-key", "export", "fingerprint", "fs-name", "fuse", "iscsiprovider", "keyring", "krbd", "lio_tpg", "master-pubkey",
+    "monhost", "mountpoint", "namespace", "nocow", "nowritecache", "options", "password", "pool", "port", "portal", "saferemove",
     "saferemove-stepsize", "saferemove_throughput", "server", "share", "skip-cert-verification", "smbversion", "sparse", "subdir",
     "tagged_only", "target", "thinpool", "username", "vgname", "zfs-base-path",
 ];
@@ -35,7 +35,8 @@ fn differences(route: &Route, info: &Json) -> Vec<String> {
     let theirs = info["parameters"]["properties"].as_object().unwrap_or(&empty);
     let mut bad = Vec::new();
     for name in theirs.keys() {
-        if !route.all_params().any(|p| p.shown_name() == *name) && !(route.path.starts_with("/storage") && STORAGE_TYPES_TO_COME.contains(&name.as_str())) {
+        let to_come = route.path.starts_with("/storage") && STORAGE_TYPES_TO_COME.contains(&name.as_str());
+        if !to_come && !route.all_params().any(|p| p.shown_name() == *name) {
             bad.push(format!("{name}: missing"));
         }
     }
@@ -62,7 +63,8 @@ fn differences(route: &Route, info: &Json) -> Vec<String> {
         }
         if let Kind::Integer { min, max } = param.kind {
             let bound = |key: &str, open: f64| number(&their[key]).unwrap_or(open);
-            if (min as f64 - bound("minimum", i64::MIN as f64)).abs() > 0.5 || (max as f64 - bound("maximum", i64::MAX as f64)).abs() > 1e4 {
+            if (min as f64 - bound("minimum", i64::MIN as f64)).abs() > 0.5 || (max as f64 - bound("maximum", i64::MAX as f64)).abs() > 1e4
+            {
                 bad.push(format!("{name}: bounds {min}..={max}, there {} to {}", their["minimum"], their["maximum"]));
             }
         }

@@ -50,7 +50,8 @@ async fn scripted(script: Vec<Say>) -> Scripted {
                     format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
                 }
                 Say::Events(events) => {
-                    let text: String = events.iter().map(|e| format!("id: {}\ndata: {e}\n\n", e["resourceVersion"].as_str().unwrap_or(""))).collect();
+                    let text: String =
+                        events.iter().map(|e| format!("id: {}\ndata: {e}\n\n", e["resourceVersion"].as_str().unwrap_or(""))).collect();
                     format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{text}")
                 }
             };
@@ -85,7 +86,12 @@ const UPID: &str = "UPID:pve:00000000:000000F6:6B00A71A:qmstart:100:root@pam:";
 #[tokio::test]
 async fn a_login_gives_later_requests_their_ticket_and_writes_their_csrf_token() {
     let session = json!({"data": {"username": "root@pam", "ticket": "PVE:root@pam:6B00A71A::s+g", "CSRFPreventionToken": "6B00A71A:mac"}});
-    let server = scripted(vec![Say::Json(200, session), Say::Json(200, json!({"data": {"version": "9.2.11"}})), Say::Json(200, json!({"data": UPID}))]).await;
+    let server = scripted(vec![
+        Say::Json(200, session),
+        Say::Json(200, json!({"data": {"version": "9.2.11"}})),
+        Say::Json(200, json!({"data": UPID})),
+    ])
+    .await;
     server.client.login("root@pam", "secret".into()).await.unwrap();
     assert_eq!(server.client.send(Request::to(Operation::Version)).await.unwrap()["version"], "9.2.11");
     let start = Request::to(Operation::VmStart).path("node", "pve").path("vmid", 100);
@@ -138,7 +144,8 @@ async fn only_harmless_requests_are_repeated() {
 
 #[tokio::test]
 async fn waiting_for_a_task_tells_lines_once_and_its_failure_as_an_error() {
-    let server = scripted(vec![task("Running", None), log(&["one"]), task("Failed", Some("no such bridge")), log(&["two"]), log(&[])]).await;
+    let server =
+        scripted(vec![task("Running", None), log(&["one"]), task("Failed", Some("no such bridge")), log(&["two"]), log(&[])]).await;
     let mut told = Vec::new();
     let failed = server.client.wait_task(UPID, |p| told.push(p)).await.unwrap_err();
     assert_eq!((failed.kind, failed.message.as_str()), (ErrorKind::FailedPrecondition, "no such bridge"));
@@ -151,7 +158,12 @@ async fn waiting_for_a_task_tells_lines_once_and_its_failure_as_an_error() {
 async fn a_watch_resumes_after_the_last_event_and_ends_when_history_is_gone() {
     let event = |kind: &str, version: &str| json!({"type": kind, "resourceVersion": version, "vmid": 100});
     let gone = json!({"type": "ERROR", "resourceVersion": "9", "error": {"status": 409, "code": "Conflict", "message": "list again", "retryable": false}});
-    let server = scripted(vec![Say::Events(vec![event("DELETED", "5"), event("BOOKMARK", "7")]), Say::HangUp, Say::Events(vec![event("DELETED", "8"), gone])]).await;
+    let server = scripted(vec![
+        Say::Events(vec![event("DELETED", "5"), event("BOOKMARK", "7")]),
+        Say::HangUp,
+        Say::Events(vec![event("DELETED", "8"), gone]),
+    ])
+    .await;
     let mut watch = server.client.watch(Some("default"), None, "4");
     assert_eq!(watch.next().await.unwrap().resource_version, "5");
     assert_eq!(watch.next().await.unwrap().resource_version, "8");

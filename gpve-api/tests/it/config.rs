@@ -103,7 +103,10 @@ fn a_new_guest_gets_what_proxmox_ve_writes_at_create() {
     let ids = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
     let shown = |pairs: &[(&str, &str)]| VmConfig::of(&config(pairs).define_new(ids.0, ids.1).unwrap());
     let bare = shown(&[]);
-    assert_eq!(bare.iter().collect::<Vec<_>>(), [("boot", " "), ("smbios1", "uuid=00000000-0000-0000-0000-000000000001"), ("vmgenid", "00000000-0000-0000-0000-000000000002")]);
+    assert_eq!(
+        bare.iter().collect::<Vec<_>>(),
+        [("boot", " "), ("smbios1", "uuid=00000000-0000-0000-0000-000000000001"), ("vmgenid", "00000000-0000-0000-0000-000000000002")]
+    );
     let some = shown(&[("scsi0", "local:1"), ("net0", "virtio,bridge=vmbr0"), ("smbios1", "family=QQ=="), ("vmgenid", "0")]);
     assert_eq!(some.get("boot"), Some("order=scsi0;net0"));
     assert_eq!(some.get("smbios1"), Some("uuid=00000000-0000-0000-0000-000000000001,family=QQ=="));
@@ -124,7 +127,13 @@ fn spellings_vanish_once_the_spec_means_something_else() {
 
 #[test]
 fn new_disks_have_sizes_formats_and_sources() {
-    let spec = define(&[("scsi0", "local:1,format=qcow2,iothread=1"), ("scsi1", "local:0.5"), ("ide2", "none,media=cdrom"), ("virtio0", "local:0,import-from=local:import/x.qcow2")]).spec;
+    let spec = define(&[
+        ("scsi0", "local:1,format=qcow2,iothread=1"),
+        ("scsi1", "local:0.5"),
+        ("ide2", "none,media=cdrom"),
+        ("virtio0", "local:0,import-from=local:import/x.qcow2"),
+    ])
+    .spec;
     let source = |slot: &str| &spec.disks[&slot.parse().unwrap()].source;
     let DiskSource::New { size, format, .. } = source("scsi0") else { panic!() };
     assert_eq!((size.pve(), format.unwrap().to_string()), ("1G".to_owned(), "qcow2".to_owned()));
@@ -159,7 +168,14 @@ fn what_gpve_cannot_do_is_refused_by_field_and_impossible_volumes_by_message() {
 #[test]
 fn an_edit_sets_deletes_and_keeps_addresses_and_sizes() {
     let now = define(RICH);
-    let changed = edit(&[("cores", "2"), ("delete", "tags,onboot,net7"), ("net0", "e1000,bridge=vmbr1"), ("scsi0", "local:7641/vm-7641-disk-0.raw,size=9T,cache=none"), ("description", "")]).unwrap();
+    let changed = edit(&[
+        ("cores", "2"),
+        ("delete", "tags,onboot,net7"),
+        ("net0", "e1000,bridge=vmbr1"),
+        ("scsi0", "local:7641/vm-7641-disk-0.raw,size=9T,cache=none"),
+        ("description", ""),
+    ])
+    .unwrap();
     let change = changed.apply(&now, None).unwrap();
     let after = VmConfig::of(&change.definition);
     assert!(change.differs && change.destroy.is_empty());
@@ -217,7 +233,9 @@ fn pending_changes_stand_beside_what_is_in_force_and_can_be_taken_back() {
 #[test]
 fn things_of_the_host_are_for_root() {
     assert_eq!(needs_root(&config(RICH)), None);
-    for (key, value) in [("serial1", "/dev/ttyS0"), ("usb0", "host=1-2"), ("hostpci0", "0000:01:00.0"), ("scsi0", "local:0,import-from=/root/x.raw")] {
+    for (key, value) in
+        [("serial1", "/dev/ttyS0"), ("usb0", "host=1-2"), ("hostpci0", "0000:01:00.0"), ("scsi0", "local:0,import-from=/root/x.raw")]
+    {
         assert_eq!(needs_root(&config(&[(key, value)])), Some(key));
     }
     assert_eq!(needs_root(&config(&[("usb0", "spice"), ("hostpci0", "mapping=gpu")])), None);
@@ -234,14 +252,23 @@ fn a_native_spec_shows_and_reads_back() {
 }
 
 fn drive() -> impl Strategy<Value = String> {
-    let file = prop_oneof!["local:[0-9]{1,2}", "local:0\\.[0-9]{1,3}", "st2:100/vm-100-disk-[0-9]\\.(raw|qcow2)", Just("none,media=cdrom".to_owned())];
-    let options = prop_oneof!["", ",cache=writeback", ",discard=on,ssd=1", ",iops=100,mbps=1\\.5", ",backup=0,replicate=0", ",serial=A_b-1", ",aio=native"];
+    let file = prop_oneof![
+        "local:[0-9]{1,2}",
+        "local:0\\.[0-9]{1,3}",
+        "st2:100/vm-100-disk-[0-9]\\.(raw|qcow2)",
+        Just("none,media=cdrom".to_owned())
+    ];
+    let options = prop_oneof![
+        "", ",cache=writeback", ",discard=on,ssd=1", ",iops=100,mbps=1\\.5", ",backup=0,replicate=0", ",serial=A_b-1", ",aio=native"
+    ];
     (file, options).prop_map(|(f, o)| f + &o)
 }
 
 fn card() -> impl Strategy<Value = String> {
     let model = prop_oneof!["virtio", "e1000", "virtio=BC:24:11:00:00:0[0-9]", "vmxnet3=02:00:00:00:00:01"];
-    let options = prop_oneof!["", ",bridge=vmbr0", ",bridge=vmbr0,tag=5,trunks=1-3;7", ",bridge=vmbr1,firewall=0,link_down=1", ",queues=4,mtu=1,rate=12\\.5"];
+    let options = prop_oneof![
+        "", ",bridge=vmbr0", ",bridge=vmbr0,tag=5,trunks=1-3;7", ",bridge=vmbr1,firewall=0,link_down=1", ",queues=4,mtu=1,rate=12\\.5"
+    ];
     (model, options).prop_map(|(m, o)| m + &o)
 }
 

@@ -120,7 +120,15 @@ fn every_error_kind_has_one_row_in_the_table() {
         .iter()
         .map(|kind| {
             let w = wire(*kind);
-            format!("{:<19} pve {} native {} exit {:>2} {}{}\n", w.code, w.pve, w.native, w.exit, kind, if w.retryable { ", retryable" } else { "" })
+            format!(
+                "{:<19} pve {} native {} exit {:>2} {}{}\n",
+                w.code,
+                w.pve,
+                w.native,
+                w.exit,
+                kind,
+                if w.retryable { ", retryable" } else { "" }
+            )
         })
         .collect();
     golden("tests/golden/errors.txt", &table);

@@ -6,6 +6,7 @@ mod apidoc;
 mod client;
 mod config;
 mod documents;
+mod native;
 mod property;
 mod recorded;
 mod wire;

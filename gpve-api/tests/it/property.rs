@@ -23,7 +23,10 @@ fn printed(option: &str, text: &str) -> String {
 #[test]
 fn texts_print_in_proxmox_ves_order() {
     assert_eq!(printed("scsi", "local:1,format=qcow2,iothread=on"), "local:1,format=qcow2,iothread=1");
-    assert_eq!(printed("scsi", "size=1G,media=disk,iothread=no,volume=local:9170/vm-9170-disk-0.qcow2,format=qcow2"), "local:9170/vm-9170-disk-0.qcow2,format=qcow2,iothread=0,media=disk,size=1G");
+    assert_eq!(
+        printed("scsi", "size=1G,media=disk,iothread=no,volume=local:9170/vm-9170-disk-0.qcow2,format=qcow2"),
+        "local:9170/vm-9170-disk-0.qcow2,format=qcow2,iothread=0,media=disk,size=1G"
+    );
     assert_eq!(printed("net", "bridge=vmbr0,virtio=BC:24:11:25:6C:E7,firewall=1"), "virtio=BC:24:11:25:6C:E7,bridge=vmbr0,firewall=1");
     assert_eq!(printed("net", "model=e1000,bridge=vmbr0"), "e1000,bridge=vmbr0");
     assert_eq!(printed("ide", "file=local:iso/a.iso,media=cdrom,"), "local:iso/a.iso,media=cdrom");
@@ -48,7 +51,9 @@ fn every_problem_is_named_with_its_key() {
 /// A good value for a form, by its name.
 fn good_value(format: &'static Format) -> BoxedStrategy<String> {
     match format.name {
-        "pve-volume-id" | "pve-volume-id-or-qm-path" | "pve-volume-id-or-absolute-path" => "local:[0-9]{1,3}(/vm-1[0-9]{2}-disk-[0-9]\\.raw)?".boxed(),
+        "pve-volume-id" | "pve-volume-id-or-qm-path" | "pve-volume-id-or-absolute-path" => {
+            "local:[0-9]{1,3}(/vm-1[0-9]{2}-disk-[0-9]\\.raw)?".boxed()
+        }
         "disk-size" => "[1-9][0-9]{0,2}[KMGT]?".boxed(),
         "urlencoded" => "[A-Za-z0-9_-]{1,20}".boxed(),
         "mac-addr" => "BC:24:11(:[0-9A-F]{2}){3}".boxed(),

@@ -10,8 +10,10 @@ use gpve_api::routes::{Operation, router};
 use serde_json::Value as Json;
 
 /// Parts whose endpoints are served.
-const PARTS: &[&str] =
-    &["paths", "ticket", "token", "cluster", "node", "tasks", "storage", "vm-create", "vm-create-bad", "vm-config", "vm-status", "snapshot", "vm-agent"];
+const PARTS: &[&str] = &[
+    "paths", "ticket", "token", "cluster", "node", "tasks", "storage", "vm-create", "vm-create-bad", "vm-config", "vm-status", "snapshot",
+    "vm-agent",
+];
 
 /// Refusals that only the state of the server gives, by step.
 fn is_about_state(text: &str) -> bool {
@@ -44,7 +46,9 @@ fn fill(text: &str, vars: &BTreeMap<String, String>) -> String {
 }
 
 fn encode(pairs: &Json, vars: &BTreeMap<String, String>) -> String {
-    let percent = |s: &str| s.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect::<String>();
+    let percent = |s: &str| {
+        s.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect::<String>()
+    };
     let pair = |(k, v): (&String, &Json)| {
         let texts: Vec<String> = match v {
             Json::Array(items) => items.iter().map(|i| i.as_str().unwrap_or_default().to_owned()).collect(),
@@ -60,7 +64,8 @@ fn step(s: &Json, vars: &BTreeMap<String, String>) -> Option<Step> {
     let (method, path) = s["do"].as_str()?.split_once(' ').unwrap_or(("GET", ""));
     let path = fill(path, vars);
     let (path, query) = path.split_once('?').map_or((path.clone(), None), |(p, q)| (p.to_owned(), Some(q.to_owned())));
-    let mut step = Step { id: s["id"].as_str()?.to_owned(), method: method.to_owned(), path, query, kind: BodyKind::Form, body: Vec::new() };
+    let mut step =
+        Step { id: s["id"].as_str()?.to_owned(), method: method.to_owned(), path, query, kind: BodyKind::Form, body: Vec::new() };
     if s["form"].is_object() {
         let text = encode(&s["form"], vars);
         if matches!(method, "GET" | "DELETE") { step.query = Some(text) } else { step.body = text.into_bytes() }
@@ -107,8 +112,12 @@ fn parameters_are_refused_exactly_where_proxmox_ve_refuses_them() {
         let reference = crate::reference(&format!("oracle/reference/{part}.jsonl")).unwrap();
         let read = |p| std::fs::read_to_string(p).unwrap().lines().map(|l| serde_json::from_str::<Json>(l).unwrap()).collect::<Vec<_>>();
         let references = read(reference);
-        let mut vars: BTreeMap<String, String> =
-            references[0]["vars"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect();
+        let mut vars: BTreeMap<String, String> = references[0]["vars"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()))
+            .collect();
         vars.insert("bad".into(), "UPID:pve:000000F6:000B91B2:6B00A71A:qmstart:7420:root@pam:".into());
         for (name, value) in [("password", "secret"), ("user_name", "root"), ("user_realm", "pam"), ("user", "root@pam")] {
             vars.insert(name.into(), value.into());
@@ -117,8 +126,11 @@ fn parameters_are_refused_exactly_where_proxmox_ve_refuses_them() {
         for s in read(scenario).iter().filter(|s| s["phase"].is_null()) {
             let Some(step) = step(s, &vars) else { continue };
             let Some(reference) = references.iter().find(|r| r["id"] == s["id"]) else { continue };
-            let expected: BTreeSet<String> = reference["json"]["errors"].as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
-            if reference["json"]["errors"].as_object().is_some_and(|e| e.values().all(|v| is_about_state(v.as_str().unwrap_or_default()))) && !step.id.ends_with("bad.024") {
+            let expected: BTreeSet<String> =
+                reference["json"]["errors"].as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
+            if reference["json"]["errors"].as_object().is_some_and(|e| e.values().all(|v| is_about_state(v.as_str().unwrap_or_default())))
+                && !step.id.ends_with("bad.024")
+            {
                 continue;
             }
             if ON_PURPOSE.iter().any(|(id, _)| *id == step.id) {

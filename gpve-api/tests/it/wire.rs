@@ -22,7 +22,11 @@ fn paths_are_decoded_and_slashes_tolerated() {
     for path in ["/nodes/pve//qemu", "//nodes/pve/qemu/", "nodes/%70ve/qemu"] {
         assert_eq!(find("GET", path).node(), Some("pve"), "{path}");
     }
-    for path in ["/nodes/pve/storage/local/content/local:iso/a.iso", "/nodes/pve/storage/local/content/local%3Aiso%2Fa.iso", "/nodes/pve/storage/local/content/local:iso/a.iso/"] {
+    for path in [
+        "/nodes/pve/storage/local/content/local:iso/a.iso",
+        "/nodes/pve/storage/local/content/local%3Aiso%2Fa.iso",
+        "/nodes/pve/storage/local/content/local:iso/a.iso/",
+    ] {
         assert_eq!(find("DELETE", path).value("volume"), Some("local:iso/a.iso"), "{path}");
     }
     let upid = "UPID:pve:000000F6:000B91B2:6B00A71A:qmstart:7420:root@pam!tok:";
@@ -33,11 +37,17 @@ fn paths_are_decoded_and_slashes_tolerated() {
 fn what_does_not_exist_is_501_with_the_path_in_the_message() {
     let missing = |method: &str, path: &str| router(Dialect::Pve2).find(method, path).unwrap_err();
     assert_eq!(missing("GET", "/nodes/pve/nosuch").to_string(), "Method 'GET /nodes/pve/nosuch' not implemented");
-    assert_eq!(missing("GET", "/nodes/pve/qemu/7820/agent/ping").to_string(), "Method 'GET /nodes/pve/qemu/7820/agent/ping' not implemented");
+    assert_eq!(
+        missing("GET", "/nodes/pve/qemu/7820/agent/ping").to_string(),
+        "Method 'GET /nodes/pve/qemu/7820/agent/ping' not implemented"
+    );
     assert!(matches!(missing("GET", &"/x".repeat(5000)), RouteError::Malformed));
     let reply = Failure::from(missing("GET", "/nosuch")).reply(None);
     assert_eq!((reply.status, reply.reason.as_deref()), (501, Some("Method 'GET /nosuch' not implemented")));
-    assert_eq!(serde_json::from_slice::<Json>(&reply.body).unwrap(), json!({"data": null, "message": "Method 'GET /nosuch' not implemented"}));
+    assert_eq!(
+        serde_json::from_slice::<Json>(&reply.body).unwrap(),
+        json!({"data": null, "message": "Method 'GET /nosuch' not implemented"})
+    );
     for method in ["PATCH", "HEAD", "OPTIONS", "TRACE"] {
         let reply = Failure::from(missing(method, "/version")).reply(None);
         assert_eq!((reply.status, reply.reason, reply.body.len()), (501, Some(format!("method '{method}' not available")), 0));
@@ -73,7 +83,9 @@ fn lists_come_as_repeated_keys_or_json_arrays() {
 
 #[test]
 fn broken_bodies_are_refused_with_their_reason() {
-    for (body, kind) in [(&b"{\"username\":"[..], BodyKind::Json), (b"[1]", BodyKind::Json), (b"\xff\xfe", BodyKind::Form), (b"a=%ff", BodyKind::Form)] {
+    for (body, kind) in
+        [(&b"{\"username\":"[..], BodyKind::Json), (b"[1]", BodyKind::Json), (b"\xff\xfe", BodyKind::Form), (b"a=%ff", BodyKind::Form)]
+    {
         assert_eq!(decode(None, kind, body).unwrap_err().status(), 400);
     }
     let nested = decode(None, BodyKind::Json, br#"{"scsi0":{"file":"x"}}"#).unwrap_err().reply(None);
@@ -94,7 +106,9 @@ fn a_parameter_of_the_path_may_be_repeated_but_not_contradicted() {
 #[test]
 fn booleans_and_numbers_have_every_spelling() {
     let list = find("GET", "/nodes/pve/qemu");
-    for (text, value) in [("1", true), ("ON", true), ("yes", true), ("True", true), ("0", false), ("off", false), ("No", false), ("false", false)] {
+    for (text, value) in
+        [("1", true), ("ON", true), ("yes", true), ("True", true), ("0", false), ("off", false), ("No", false), ("false", false)]
+    {
         assert_eq!(list.validate(form(&format!("full={text}")).unwrap()).unwrap().bool("full"), Some(value));
     }
     let next = find("GET", "/cluster/nextid");
@@ -155,7 +169,9 @@ fn credentials_are_found_in_every_spelling() {
     assert_eq!(found(Some(&format!("PVEAuthCookie={ticket}")), None), ticket);
     assert_eq!(found(Some(&format!("Other=1; PVEAuthCookie={quoted}; path=/; secure")), None), ticket);
     assert_eq!(found(None, Some(&format!("PVEAuthCookie={ticket}"))), ticket);
-    for header in ["PVEAPIToken=root@pam!ci=s-1", "PVEAPIToken root@pam!ci=s-1", "Bearer root@pam!ci=s-1", "PVEAPIToken=root%40pam%21ci=s-1"] {
+    for header in
+        ["PVEAPIToken=root@pam!ci=s-1", "PVEAPIToken root@pam!ci=s-1", "Bearer root@pam!ci=s-1", "PVEAPIToken=root%40pam%21ci=s-1"]
+    {
         assert_eq!(found(None, Some(header)), "root@pam!ci=s-1", "{header}");
     }
     assert_eq!(found(Some("Other=1"), None), "No ticket");

@@ -9,7 +9,10 @@ fn ids_that_could_be_misread_are_refused() {
         assert!(bad.parse::<UserId>().is_err(), "{bad:?}");
     }
     let long = format!("{}@pam", "a".repeat(61));
-    assert_eq!(long.parse::<UserId>().unwrap_err().to_string().split(':').next().unwrap(), format!("invalid user name '{}'", "a".repeat(61)));
+    assert_eq!(
+        long.parse::<UserId>().unwrap_err().to_string().split(':').next().unwrap(),
+        format!("invalid user name '{}'", "a".repeat(61))
+    );
     assert!("a@b.c@pve".parse::<UserId>().is_ok(), "mail addresses are names");
     assert!("root@pam!1x".parse::<TokenId>().is_err());
     assert!("pam\0".parse::<Realm>().is_err());

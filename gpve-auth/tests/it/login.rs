@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use gpve_auth::{
-    Accounts, Credentials, Identity, Login, LoginRefused, PasswordError, PasswordHash, Secret, SessionKeys, TokenId, TokenRecord, TokenSecret,
-    UnixTime, UserId,
+    Accounts, Credentials, Identity, Login, LoginRefused, PasswordError, PasswordHash, Secret, SessionKeys, TokenId, TokenRecord,
+    TokenSecret, UnixTime, UserId,
 };
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -111,13 +111,20 @@ fn secrets_never_print_and_tokens_are_stored_hashed() {
 fn a_stored_hash_outside_the_accepted_cost_is_refused() {
     let good = String::from(PasswordHash::new(&"correct horse".into(), [3; 16]).unwrap());
     assert!(PasswordHash::try_from(good.clone()).unwrap().verify(&"correct horse".into()));
-    for bad in [good.replace("m=19456", "m=4000000"), good.replace("t=2", "t=1000"), good.replace("argon2id", "argon2i"), good[..40].to_owned(), String::new()] {
+    for bad in [
+        good.replace("m=19456", "m=4000000"),
+        good.replace("t=2", "t=1000"),
+        good.replace("argon2id", "argon2i"),
+        good[..40].to_owned(),
+        String::new(),
+    ] {
         assert_eq!(PasswordHash::try_from(bad.clone()), Err(PasswordError::BadHash), "{bad}");
     }
     assert_eq!(PasswordHash::new(&"short".into(), [0; 16]), Err(PasswordError::TooShort));
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "it measures time")]
 fn an_unknown_user_costs_as_much_time_as_a_wrong_password() {
     let w = world();
     let fastest = |user: &UserId| -> Duration {

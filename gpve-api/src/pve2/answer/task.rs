@@ -77,7 +77,17 @@ pub struct ActiveTask {
 impl From<TaskEntry> for ActiveTask {
     fn from(t: TaskEntry) -> Self {
         let saved = if t.endtime.is_some() { "1" } else { "0" };
-        Self { upid: t.upid, node: t.node, starttime: t.starttime, kind: t.kind, id: t.id, user: t.user, endtime: t.endtime, status: t.status, saved }
+        Self {
+            upid: t.upid,
+            node: t.node,
+            starttime: t.starttime,
+            kind: t.kind,
+            id: t.id,
+            user: t.user,
+            endtime: t.endtime,
+            status: t.status,
+            saved,
+        }
     }
 }
 
@@ -113,7 +123,18 @@ impl TaskStatusAnswer {
     pub fn new(upid: &Upid, exitstatus: Option<String>) -> Self {
         let t = TaskEntry::new(upid, None);
         let status = if exitstatus.is_some() { "stopped" } else { "running" };
-        Self { upid: t.upid, node: t.node, pid: t.pid, pstart: t.pstart, starttime: t.starttime, kind: t.kind, id: t.id, user: t.user, status, exitstatus }
+        Self {
+            upid: t.upid,
+            node: t.node,
+            pid: t.pid,
+            pstart: t.pstart,
+            starttime: t.starttime,
+            kind: t.kind,
+            id: t.id,
+            user: t.user,
+            status,
+            exitstatus,
+        }
     }
 }
 

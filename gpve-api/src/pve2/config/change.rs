@@ -3,7 +3,7 @@
 use gpve_core::control::UpdateGuest;
 use gpve_core::error::{Error, ErrorKind, FieldError};
 use gpve_core::patch::SpecPatch;
-use gpve_core::types::{DiskSource, VolumeId, VmSpec};
+use gpve_core::types::{DiskSource, VmSpec, VolumeId};
 
 use crate::route::Params;
 
