@@ -1,6 +1,7 @@
 //! The engine: accepts operations, answers questions, keeps the guests' tasks.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ use crate::types::{NodeName, OperationId, StorageId, TaskKind, Timestamp, Upid, 
 
 /// How long a call to a guest's agent may take: PVE's own limit for most commands is 10 s.
 const AGENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Operations that are accepted at the same time: as many as one durable write takes together.
+const TURNS: usize = 64;
 /// Tasks told to a new follower besides the open ones.
 const TOLD_TASKS: usize = 1_000;
 
@@ -52,6 +55,8 @@ pub(super) struct Inner {
     pub(super) info: watch::Sender<Option<NodeInfo>>,
     guests: RwLock<BTreeMap<Vmid, Arc<Guest>>>,
     workers: std::sync::Mutex<JoinSet<()>>,
+    /// By operation id, so that the same operation arriving twice at once is one task.
+    turns: [tokio::sync::Mutex<()>; TURNS],
 }
 
 impl Inner {
@@ -63,6 +68,7 @@ impl Inner {
             info: watch::Sender::new(None),
             guests: RwLock::default(),
             workers: std::sync::Mutex::default(),
+            turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
         })
     }
 
@@ -145,6 +151,7 @@ impl Inner {
     }
 
     pub(super) async fn submit(self: &Arc<Self>, request: OperationRequest) -> Result<Upid> {
+        let _turn = self.turns[turn_of(&request.id)].lock().await;
         if let Some(task) = self.tasks.of_operation(&request.id) {
             return Ok(task.upid());
         }
@@ -235,6 +242,12 @@ impl Inner {
         let tasks = tasks.into_iter().map(|t| Observed::Task(Box::new(t)));
         info.into_iter().chain(guests).chain(tasks).collect()
     }
+}
+
+fn turn_of(id: &OperationId) -> usize {
+    let mut hash = std::hash::DefaultHasher::new();
+    id.hash(&mut hash);
+    usize::try_from(hash.finish() % TURNS as u64).unwrap_or_default()
 }
 
 /// PVE's word for an operation, and the id that a task shows.

@@ -1,5 +1,7 @@
 //! Idempotency keys and dry runs.
 
+use std::collections::BTreeSet;
+
 use gpve_core::control::{Answer, Call, CreateGuest, DeleteGuest, UpdateGuest};
 use gpve_core::error::ErrorKind;
 use gpve_core::patch::SpecPatch;
@@ -48,6 +50,17 @@ async fn parallel_calls_with_one_key_make_one_guest() {
     assert!(!made.is_empty());
     assert!(made.iter().all(|a| (a.vmid, &a.upid) == (made[0].vmid, &made[0].upid)), "{made:?}");
     assert_eq!(world.plane.guests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_starts_with_one_key_are_one_task() {
+    let world = World::new().await;
+    let id = world.made(numbered(100, tiny())).await;
+    let call = keyed("k");
+    let starts = futures::future::join_all((0..20).map(|_| world.plane.start(&call, id))).await;
+    let upids: BTreeSet<String> = starts.into_iter().map(|a| a.unwrap().accepted().unwrap().upid.to_string()).collect();
+    assert_eq!(upids.len(), 1);
+    assert_eq!(world.plane.tasks(None, &TaskFilter::default()).len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
