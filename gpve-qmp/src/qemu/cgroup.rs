@@ -20,8 +20,8 @@ const CPU_PERIOD_US: u64 = 100_000;
 /// The kernel's smallest quota in microseconds.
 const CPU_QUOTA_MIN_US: u64 = 1_000;
 
-/// Attempts to remove a group whose last process is still leaving it.
-const REMOVE_ATTEMPTS: usize = 20;
+/// Attempts to remove a group whose last process, dead already, is still leaving it: some milliseconds.
+const REMOVE_ATTEMPTS: usize = 10_000;
 
 /// A host's control groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +169,7 @@ fn remove_group(path: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy && attempt < REMOVE_ATTEMPTS => {
                 attempt += 1;
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                std::thread::yield_now();
             }
             done => return done,
         }

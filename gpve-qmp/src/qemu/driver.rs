@@ -86,7 +86,7 @@ impl Inner {
         let detail: Detail = serde_json::from_value(record.detail.clone())
             .map_err(|error| Error::internal("guest.adopt", "the run record's detail cannot be read").because(&error))?;
         let monitor = self.monitor(record.vmid, RuntimeDir::at(&*record.runtime_dir), process);
-        Ok(QemuLive::new(record.clone(), detail, monitor, self.cgroups.clone()))
+        Ok(QemuLive::new(record.clone(), detail, monitor, self.cgroups.clone(), false))
     }
 
     /// A record for a guest that nobody wrote one for: enough to end it.

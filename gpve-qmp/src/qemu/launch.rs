@@ -53,7 +53,7 @@ pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, acceler
     }
     let mut leftovers = Leftovers { driver: Arc::clone(driver), vmid, process: None, is_armed: true };
     let (guest, opened) = open_all(driver, guest, accelerator).await?;
-    let (detail, taps_ports) = describe(&guest, &opened, accelerator);
+    let (detail, ports) = describe(&guest, &opened, accelerator);
     let dir = driver.dir(vmid);
     let process = start(driver, &guest, opened, &dir)?;
     leftovers.process = Some(process.clone());
@@ -67,13 +67,13 @@ pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, acceler
         process: procfs::to_port(process.id()),
         started: driver.config.clock.now(),
         runtime_dir: dir.path().to_string_lossy().into_owned(),
-        ports: taps_ports,
+        ports,
         detail: serde_json::to_value(&detail).map_err(|error| Error::internal(OP, error.to_string()))?,
     };
     let monitor = driver.monitor(vmid, dir, process);
     driver.pool.insert(&monitor.key, client).await.map_err(|error| fault::qmp(OP, &error))?;
     leftovers.is_armed = false;
-    Ok(QemuLive::new(record, detail, monitor, driver.cgroups.clone()))
+    Ok(QemuLive::new(record, detail, monitor, driver.cgroups.clone(), true))
 }
 
 /// What is to be removed unless the launch succeeds.

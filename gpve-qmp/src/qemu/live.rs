@@ -65,15 +65,15 @@ impl Drop for QemuLive {
 }
 
 impl QemuLive {
-    /// Takes up a guest whose monitor answers. Call within a tokio runtime.
-    pub(super) fn new(record: RunRecord, detail: Detail, monitor: Monitor, cgroups: Cgroups) -> Self {
+    /// Takes up a guest, launched just now or adopted. Call within a tokio runtime.
+    pub(super) fn new(record: RunRecord, detail: Detail, monitor: Monitor, cgroups: Cgroups, is_new: bool) -> Self {
         let dir = RuntimeDir::at(&*record.runtime_dir);
         let sockets = detail.vm.serials.iter().filter(|(_, port)| **port == SerialPort::Socket);
         let serials = sockets.map(|(number, _)| (*number, dir.serial(*number)));
         let consoles = Consoles::new(serials, has_display(&detail.vm).then(|| dir.vnc()));
         let agent = detail.vm.agent.as_ref().map(|_| AgentClient::new(dir.agent(), record.started.millis()));
         let monitor = Arc::new(monitor);
-        let follower = tokio::spawn(Arc::clone(&monitor).follow()).abort_handle();
+        let follower = tokio::spawn(Arc::clone(&monitor).follow(is_new)).abort_handle();
         let format = |slot: &DiskSlot| (*slot, detail.formats.get(slot).cloned());
         let current = Current {
             disks: detail.vm.disks.keys().map(format).collect(),

@@ -100,17 +100,20 @@ impl Monitor {
         }
     }
 
-    /// Follows the guest to its end. Never fails: a lost monitor is connected again as long as the process lives.
-    pub(super) async fn follow(self: Arc<Self>) {
+    /// Follows the guest, launched just now or adopted, to its end. Never fails: a lost monitor is connected again as long as the process lives.
+    pub(super) async fn follow(self: Arc<Self>, is_new: bool) {
         let mut powered_off = false;
         let mut is_first = true;
         while self.process.is_running() {
             match self.client().await {
                 Ok(client) => {
                     let events = client.subscribe();
-                    self.look(&client).await;
                     if !is_first {
                         self.announce(LiveEvent::Lagged);
+                    }
+                    // Nobody has opened anything in a guest that has not run.
+                    if !(is_first && is_new) {
+                        self.look(&client).await;
                     }
                     is_first = false;
                     powered_off |= self.relay(events).await;

@@ -94,7 +94,7 @@ pub fn compose(vm: &ResolvedVm, host: &Host) -> Result<Vec<String>, BadOperand> 
     kernel(&mut line, vm, host);
     line.push(&machine(vm));
     for raw in &vm.args {
-        line.push_raw(&raw.to_string());
+        line.push_raw(raw.as_ref());
     }
     line.into_arguments()
 }
