@@ -23,7 +23,8 @@ static OBJECT_FORM: Format = Format::new("dns-name", "a guest's name or number",
 static MANAGER_FORM: Format =
     Format::new("field-manager", "a field manager's name", |s| s.parse::<gpve_core::types::FieldManager>().is_ok()).max(128);
 static KEY_FORM: Format =
-    Format::new("idempotency-key", "letters, digits, '-' and '_'", |s| s.parse::<gpve_core::types::OperationId>().is_ok()).max(64);
+    Format::new("idempotency-key", "1 to 255 printable ASCII characters", |s| s.parse::<gpve_core::control::IdempotencyKey>().is_ok())
+        .max(255);
 static LABELS_FORM: Format =
     Format::new("label-selector", "a list of KEY, !KEY, KEY=VALUE or KEY!=VALUE", |s| s.parse::<crate::v1::LabelSelector>().is_ok())
         .max(1024);

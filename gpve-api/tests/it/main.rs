@@ -1,6 +1,7 @@
 //! What gpve-api promises, through its public interface.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
+mod answers;
 mod apidoc;
 #[cfg(feature = "client")]
 mod client;
