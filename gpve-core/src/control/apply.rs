@@ -22,7 +22,8 @@ const SHUTDOWN_SECONDS: u32 = 60;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Apply {
     /// A `VirtualMachine` of `gpve.io/v1` with the fields that its author cares for. `status` and the fields of the
-    /// metadata that the server sets are ignored, so that what was read can be applied.
+    /// metadata that the server sets are ignored, so that what was read can be applied; but a `uid` or
+    /// `resourceVersion` must be the object's.
     pub manifest: Value,
     /// Who applies it.
     pub manager: FieldManager,

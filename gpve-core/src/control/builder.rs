@@ -36,6 +36,22 @@ impl std::fmt::Debug for Builder {
 
 impl ControlPlane {
     /// A control plane over these ports, with [`FirstFit`] and a [`StoreAudit`] in the same store.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use gpve_core::{bus::Bus, clock::SystemClock, control::ControlPlane};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let clock = Arc::new(SystemClock::new());
+    /// let store = Arc::new(gpve_store::MemStore::new(clock.clone()));
+    /// let plane = ControlPlane::builder(store, clock, Arc::new(Bus::new())).build().await?;
+    /// assert_eq!(plane.next_vmid().await?.get(), 100);
+    /// assert_eq!(plane.next_vmid().await?.get(), 101);
+    /// # Ok::<(), gpve_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder(store: Arc<dyn Store>, clock: Arc<dyn Clock>, events: Arc<dyn Events>) -> Builder {
         Builder { store, clock, events, audit: None, scheduler: Arc::new(FirstFit), nodes: Vec::new() }
     }

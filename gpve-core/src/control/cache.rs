@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::ports::{Change, Entry, Guest as _, Key, Listing, Revision, WatchBatch};
 use crate::types::{GuestUsage, Namespace, NodeName, Vmid};
 
-/// Most changes kept for watchers; older ones come from the store's history. At 4 KiB an object 16 MiB.
-pub(super) const HISTORY_MAX: usize = 4096;
+/// Most changes kept for watchers; older ones come from the store's history. At 3 KiB an object 3 MiB.
+pub(super) const HISTORY_MAX: usize = 1024;
 
 /// A guest with its latest figures.
 #[derive(Debug, Clone)]

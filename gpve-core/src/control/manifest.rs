@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::checks;
 use super::objects::{ApiVersion, GuestObject, ObjectKind, PLACEMENT_FIELDS, PowerState};
@@ -24,6 +25,9 @@ pub(super) struct Manifest {
     pub(super) vmid: Option<Vmid>,
     pub(super) node: Option<NodeName>,
     pub(super) power_state: Option<PowerState>,
+    /// The state that the author saw, if it says which.
+    uid: Option<Uuid>,
+    resource_version: Option<String>,
     spec: Map<String, Value>,
     /// The machine's fields by path.
     machine: BTreeMap<String, Value>,
@@ -53,12 +57,17 @@ struct WireMeta {
     labels: Labels,
     #[serde(default)]
     annotations: Labels,
-    #[serde(default, rename = "uid")]
-    _uid: Option<Value>,
+    #[serde(default)]
+    uid: Option<Uuid>,
+    #[serde(default)]
+    resource_version: Option<String>,
+    // Present in what was read from the server; not the author's to set.
     #[serde(default, rename = "creationTimestamp")]
     _creation_timestamp: Option<Value>,
     #[serde(default, rename = "generation")]
     _generation: Option<Value>,
+    #[serde(default, rename = "managedFields")]
+    _managed_fields: Option<Value>,
 }
 
 impl Manifest {
@@ -78,6 +87,8 @@ impl Manifest {
             vmid: parsed(vmid)?,
             node: parsed(node)?,
             power_state: parsed(power_state)?,
+            uid: wire.metadata.uid,
+            resource_version: wire.metadata.resource_version,
             machine: flat_fields(spec.clone()).map_err(|e| Error::field(OP, "spec", e.message))?,
             spec,
         })
@@ -122,6 +133,11 @@ pub(super) struct Decision {
 /// Decides what applying `manifest` as `manager` changes of `guest`. [`ErrorKind::Conflict`] if another manager owns a
 /// field that would change, unless `force`.
 pub(super) fn decide(guest: &GuestObject, manifest: &Manifest, manager: &FieldManager, force: bool) -> Result<Decision> {
+    let (uid, version) = (guest.object.metadata.uid, guest.revision.to_string());
+    if manifest.uid.is_some_and(|u| u != uid) || manifest.resource_version.as_ref().is_some_and(|v| *v != version) {
+        let message = "the object was changed in the meantime (its uid or resourceVersion is another one): read it again and retry";
+        return Err(Error::new(ErrorKind::Conflict, OP, message).on(&guest.object.metadata.name));
+    }
     fixed("spec.vmid", manifest.vmid.as_ref(), &guest.object.spec.vmid, "never changes")?;
     fixed("spec.node", manifest.node.as_ref(), guest.node(), "is not changed by apply: migrate the guest")?;
     let applied = manifest.fields();

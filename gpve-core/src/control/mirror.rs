@@ -11,6 +11,7 @@ use super::nodes::NodeMirror;
 use super::objects::GuestObject;
 use super::observe::{events, observed, recreated};
 use super::records::{NotInserted, Records};
+use super::tasks::word;
 use crate::error::{Error, Result};
 use crate::ports::{
     Clock, Event, EventKind, Events, Guest as _, GuestReport, Observation, ObservationStream, Observed, Revision, Seq,
@@ -199,7 +200,7 @@ impl Mirror {
             (Some(b), true) if !b.state.is_final() => EventKind::TaskEnded,
             _ => return Ok(()),
         };
-        let details = [("upid", upid.to_string()), ("state", format!("{state:?}"))];
+        let details = [("upid", upid.to_string()), ("state", word(&state).to_owned())];
         let details = details.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         self.events.publish(Event { time: self.clock.now(), kind, node: upid.node, vmid: Some(vmid), details });
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::ports::{TaskFilter, TaskReport};
+use crate::ports::{TaskFilter, TaskReport, TaskState};
 use crate::types::{OperationId, Upid};
 
 /// Most tasks kept of one node; of older ones the node itself tells.
@@ -50,6 +50,20 @@ impl TaskTable {
             filter.vmid.is_none_or(|v| v == t.vmid) && filter.running.is_none_or(|r| r != t.state.is_final())
         };
         self.0.values().rev().filter(passes)
+    }
+}
+
+/// A task's state in one word, as events carry it.
+pub(super) fn word(state: &TaskState) -> &'static str {
+    match state {
+        TaskState::Queued => "queued",
+        TaskState::Running => "running",
+        TaskState::Undoing => "undoing",
+        TaskState::Ok => "ok",
+        TaskState::Warnings(_) => "warnings",
+        TaskState::Failed(_) => "failed",
+        TaskState::Cancelled => "cancelled",
+        TaskState::Stuck(_) => "stuck",
     }
 }
 

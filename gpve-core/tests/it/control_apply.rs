@@ -54,9 +54,15 @@ async fn the_same_manifest_again_changes_nothing() {
     let again = apply_as(&world, "ci", false, manifest()).await.unwrap();
     assert_eq!((again.outcome, again.tasks.len()), (ApplyOutcome::Unchanged, 0));
     assert_eq!(world.plane.guest(made.vmid).unwrap(), before);
-    // So does what the server shows of it.
-    let shown = serde_json::to_value(&before.object).unwrap();
-    assert_eq!(apply_as(&world, "ci", false, shown).await.unwrap().outcome, ApplyOutcome::Unchanged);
+    // So does what the server shows of it, as long as it is what was shown.
+    let mut shown = serde_json::to_value(&before.object).unwrap();
+    shown["metadata"]["resourceVersion"] = json!(before.revision.to_string());
+    assert_eq!(apply_as(&world, "ci", false, shown.clone()).await.unwrap().outcome, ApplyOutcome::Unchanged);
+    assert_eq!(apply_as(&world, "ci", false, shown.clone()).await.unwrap_err().kind, ErrorKind::Conflict);
+    shown["metadata"]["resourceVersion"] = Value::Null;
+    assert_eq!(apply_as(&world, "ci", false, shown.clone()).await.unwrap().outcome, ApplyOutcome::Unchanged);
+    shown["metadata"]["uid"] = json!(uuid::Uuid::nil());
+    assert_eq!(apply_as(&world, "ci", false, shown).await.unwrap_err().kind, ErrorKind::Conflict);
 }
 
 #[tokio::test(flavor = "multi_thread")]
