@@ -1,4 +1,4 @@
-//! A guest's configuration in Proxmox VE's words, and its way to and from [`VmSpec`](gpve_core::types::VmSpec).
+//! A guest's configuration in Proxmox VE's words, and its way to and from [`VmSpec`].
 //!
 //! The spec is what is stored; this is a view of it. What a spec cannot say (that `cores: 1` was written although it is the
 //! default, the spelling of `agent`) is kept in the spec under [`SPELLING`], and used only while it still means the same.

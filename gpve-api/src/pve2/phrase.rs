@@ -1,7 +1,7 @@
 //! Messages that clients of Proxmox VE look for, word by word.
 //!
 //! Errors of the engine say the same in gpve's own words; a server of this dialect puts these in their place. Each is the
-//! whole message and, through [`Failure`](super::Failure), the reason phrase.
+//! whole message and, through [`Failure`], the reason phrase.
 
 use gpve_core::error::{Error, ErrorKind};
 use gpve_core::types::{NodeName, StorageId, Vmid};
