@@ -23,8 +23,8 @@ pub(super) struct Link {
     pub(super) is_up: bool,
     pub(super) mtu: u32,
     pub(super) master: Option<u32>,
-    address: Vec<u8>,
-    alias: String,
+    pub(super) address: Vec<u8>,
+    pub(super) alias: String,
     pub(super) kind: Kind,
 }
 
