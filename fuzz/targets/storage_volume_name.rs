@@ -1,0 +1,4 @@
+//! Names of volumes from outside.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gpve_storage::fuzz::volume_name(data));
