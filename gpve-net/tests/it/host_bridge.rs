@@ -169,7 +169,7 @@ fn many_ports_come_and_go_at_once() {
     inside("host_bridge::many_ports_come_and_go_at_once", || async {
         let network = std::sync::Arc::new(with_bridge().await);
         let before = names(&ip("-json link show"));
-        let guests = (100..150u32).map(|vmid| {
+        let guests = (100..300u32).map(|vmid| {
             let network = std::sync::Arc::clone(&network);
             tokio::spawn(async move {
                 let mut request = card(0);
