@@ -105,11 +105,11 @@ impl Cache {
         self.read(|s| s.names.get(&(namespace.clone(), name.to_owned())).copied())
     }
 
-    /// The lowest number from `from` on that is neither used nor given out, and that is not `taken`.
-    pub(super) fn lowest_free(&self, from: Vmid, taken: impl Fn(Vmid) -> bool) -> Option<Vmid> {
+    /// The lowest number that is neither used nor given out, and that is not `taken`.
+    pub(super) fn lowest_free(&self, taken: impl Fn(Vmid) -> bool) -> Option<Vmid> {
         self.read(|s| {
-            let mut used = s.snapshot.guests.range(from..).map(|(vmid, _)| *vmid).peekable();
-            let mut candidate = Some(from);
+            let mut used = s.snapshot.guests.keys().copied().peekable();
+            let mut candidate = Some(Vmid::MIN);
             while let Some(vmid) = candidate {
                 let is_used = used.next_if_eq(&vmid).is_some();
                 if !is_used && !s.leased.contains(&vmid) && !taken(vmid) {

@@ -10,7 +10,8 @@ use super::objects::{ApiVersion, GuestObject, ObjectKind, VirtualMachine, Virtua
 use super::observe::{blank_status, events};
 use super::owners::FieldOwners;
 use super::plane::ControlPlane;
-use super::records::{CAS_TRIES, NotInserted};
+use super::ids::VMID_TRIES;
+use super::records::NotInserted;
 use super::request::{CloneGuest, CreateGuest};
 use super::{SEEN_PATIENCE, checks, ids};
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -143,14 +144,13 @@ impl ControlPlane {
     ) -> Result<Accepted> {
         let mirror = self.mirror(&new.node)?.clone();
         let mut guest = self.blank(call, &new, job)?;
-        let mut from = Vmid::MIN;
-        for _ in 0..CAS_TRIES {
+        for _ in 0..VMID_TRIES {
             // Held until the guest shows, so that parallel calls try different numbers.
             let picked = match new.vmid {
                 Some(_) => None,
-                None => Some(self.inner.ids.pick(&self.inner.records.cache, from)?),
+                None => Some(self.inner.ids.pick(&self.inner.records.cache)?),
             };
-            let vmid = new.vmid.or(picked.as_ref().map(|p| p.vmid)).unwrap_or(from);
+            let vmid = new.vmid.or(picked.as_ref().map(|p| p.vmid)).unwrap_or(Vmid::MIN);
             let vm = on(vmid);
             let request = OperationRequest { id: job.operation.clone(), user: call.user.clone(), vmid: vm, operation: operation(vmid) };
             guest.object.spec.vmid = vmid;
@@ -158,8 +158,9 @@ impl ControlPlane {
             guest.making = Some(Box::new(request));
             match self.record(&mut guest, &new, job).await {
                 Ok(revision) => return self.make(&mirror, guest, revision).await,
-                Err(NotInserted::VmidTaken) if new.vmid.is_none() => from = vmid.next().ok_or_else(ids::none_left)?,
-                Err(NotInserted::VmidTaken) => return Err(Error::already_exists("guest.create", format!("vm {vmid}"))),
+                // Another server took it: once that shows, the next free number is tried.
+                Err(NotInserted::VmidTaken(since)) if new.vmid.is_none() => self.inner.records.cache.reached(since).await?,
+                Err(NotInserted::VmidTaken(_)) => return Err(Error::already_exists("guest.create", format!("vm {vmid}"))),
                 Err(NotInserted::NameTaken) => return Err(name_taken(&new)),
                 Err(NotInserted::Overtaken) => {
                     job.overtaken = true;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::cache::Cache;
 use super::keys;
 use super::records::Records;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ports::{Expect, Mutation, Txn, TxnOutcome};
 use crate::types::{MacAddr, VmSpec, Vmid};
 
@@ -17,6 +17,8 @@ use crate::types::{MacAddr, VmSpec, Vmid};
 pub const VMID_LEASE: Duration = Duration::from_secs(60);
 /// Most numbers given out and not yet used; a caller that only asks is told to stop.
 pub const VMID_LEASES_MAX: usize = 10_000;
+/// Most numbers tried for one guest: each failed try means that another server took one at the same moment.
+pub(super) const VMID_TRIES: usize = 64;
 /// Most random addresses tried for one card: with a million cards in use one in sixteen is taken.
 const MAC_TRIES: usize = 32;
 
@@ -39,10 +41,10 @@ impl Drop for Picked {
 }
 
 impl Ids {
-    /// The lowest number from `from` on that is neither used, given out nor being tried.
-    pub(super) fn pick(&self, cache: &Cache, from: Vmid) -> Result<Picked> {
+    /// The lowest number that is neither used, given out nor being tried.
+    pub(super) fn pick(&self, cache: &Cache) -> Result<Picked> {
         let mut picked = self.picked.lock().unwrap_or_else(PoisonError::into_inner);
-        let vmid = cache.lowest_free(from, |v| picked.contains(&v)).ok_or_else(none_left)?;
+        let vmid = cache.lowest_free(|v| picked.contains(&v)).ok_or_else(none_left)?;
         picked.insert(vmid);
         Ok(Picked { vmid, picked: self.picked.clone() })
     }
@@ -54,9 +56,8 @@ impl Ids {
             return Err(Error::new(ErrorKind::ResourceExhausted, "vmid.next", message));
         }
         let lease = records.store.grant(VMID_LEASE).await?;
-        let mut from = Vmid::MIN;
-        loop {
-            let picked = self.pick(&records.cache, from)?;
+        for _ in 0..VMID_TRIES {
+            let picked = self.pick(&records.cache)?;
             let (vmid, key) = (picked.vmid, keys::vmid_lease(picked.vmid)?);
             let put = Mutation::Put { key: key.clone(), value: Vec::new().into(), lease: Some(lease) };
             let expect = vec![Expect::Absent(keys::guest(vmid)?), Expect::Absent(key)];
@@ -65,9 +66,10 @@ impl Ids {
                     records.cache.reached(revision).await?;
                     return Ok(vmid);
                 }
-                TxnOutcome::Refused { .. } => from = vmid.next().ok_or_else(none_left)?,
+                TxnOutcome::Refused { current, .. } => records.cache.reached(current.map(|e| e.modified).unwrap_or_default()).await?,
             }
         }
+        Err(Error::new(ErrorKind::Conflict, "vmid.next", "too many guest ids are being given out at once: retry").retry(Retry::Later))
     }
 }
 

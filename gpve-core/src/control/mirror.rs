@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use uuid::Uuid;
 
 use super::create::is_open;
 use super::nodes::NodeMirror;
@@ -12,7 +13,7 @@ use super::objects::GuestObject;
 use super::observe::{events, observed, recreated};
 use super::records::{NotInserted, Records};
 use super::tasks::word;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
     Clock, Event, EventKind, Events, Guest as _, GuestReport, Observation, ObservationStream, Observed, Revision, Seq,
     TaskReport, TaskState, Txn,
@@ -46,21 +47,39 @@ struct Position {
     after: Option<Seq>,
     /// What the node told since it began to tell everything.
     told: Told,
+    /// Identity of each guest as the node last told it: a number that is gone may be another guest's record by now,
+    /// made through another control plane.
+    known: BTreeMap<Vmid, Uuid>,
 }
 
 #[derive(Default)]
 struct Told {
     whole: bool,
-    guests: BTreeSet<Vmid>,
+    guests: BTreeMap<Vmid, Uuid>,
     tasks: BTreeSet<String>,
     /// Records written after this revision are newer than what the node told.
     since: Revision,
 }
 
+/// How a guest is now.
+enum Now {
+    Is(Box<GuestReport>),
+    Gone(Uuid),
+}
+
+/// A batch, the latest of each guest.
+#[derive(Default)]
+struct Gathered {
+    guests: BTreeMap<Vmid, Now>,
+    usage: Vec<(Vmid, GuestUsage)>,
+    others: Vec<Observed>,
+    synced: bool,
+}
+
 impl Mirror {
     /// Follows the node for ever.
     pub(super) async fn run(self) {
-        let mut position = Position { after: None, told: Told::default() };
+        let mut position = Position { after: None, told: Told::default(), known: BTreeMap::new() };
         let mut pause = PAUSE_MIN;
         loop {
             let before = position.after;
@@ -107,39 +126,44 @@ impl Mirror {
 
     /// Shows a batch, in the order that readers may rely on: guests first, then the tasks that changed them.
     async fn show(&self, batch: Vec<Observation>, position: &mut Position) -> Result<()> {
-        let mut guests: BTreeMap<Vmid, Option<Box<GuestReport>>> = BTreeMap::new();
-        let mut others = Vec::new();
-        let mut usage = Vec::new();
         let last = batch.last().map(|o| o.seq);
-        let mut synced = false;
+        let mut gathered = Gathered::default();
+        // Known for good only once it is shown: a batch that fails is told again.
+        let mut fresh = BTreeMap::new();
         for observation in batch {
             match observation.observed {
                 Observed::Guest(report) => {
-                    position.told.guests.insert(report.vmid);
-                    usage.push((report.vmid, report.usage));
-                    guests.insert(report.vmid, Some(report));
+                    position.told.guests.insert(report.vmid, report.uid);
+                    if matches!(gathered.guests.get(&report.vmid), Some(Now::Gone(_))) {
+                        self.show_guests(std::mem::take(&mut gathered.guests)).await?;
+                    }
+                    fresh.insert(report.vmid, report.uid);
+                    gathered.usage.push((report.vmid, report.usage));
+                    gathered.guests.insert(report.vmid, Now::Is(report));
                 }
                 Observed::GuestGone(vmid) => {
                     position.told.guests.remove(&vmid);
-                    guests.insert(vmid, None);
+                    if let Some(uid) = fresh.get(&vmid).or(position.known.get(&vmid)) {
+                        gathered.guests.insert(vmid, Now::Gone(*uid));
+                    }
                 }
-                Observed::Usage(figures) => usage.extend(figures),
-                Observed::Synced => synced = true,
+                Observed::Usage(figures) => gathered.usage.extend(figures),
+                Observed::Synced => gathered.synced = true,
                 other => {
                     if let Observed::Task(task) = &other {
                         position.told.tasks.insert(task.upid.to_string());
                     }
-                    others.push(other);
+                    gathered.others.push(other);
                 }
             }
         }
-        self.show_guests(guests, &usage).await?;
-        for other in others {
-            self.show_other(other).await?;
-        }
+        let synced = gathered.synced;
+        self.show_gathered(gathered).await?;
+        position.known.append(&mut fresh);
         if synced {
             self.forget_untold(&position.told).await?;
             position.told.whole = false;
+            position.known = std::mem::take(&mut position.told.guests);
             self.node.write(|s| s.ready = true);
         }
         if !position.told.whole {
@@ -148,24 +172,28 @@ impl Mirror {
         Ok(())
     }
 
+    async fn show_gathered(&self, gathered: Gathered) -> Result<()> {
+        self.show_guests(gathered.guests).await?;
+        if !gathered.usage.is_empty() {
+            self.records.cache.set_usage(&gathered.usage);
+        }
+        for other in gathered.others {
+            self.show_other(other).await?;
+        }
+        Ok(())
+    }
+
     /// Writes what changed and returns once reads show it.
-    async fn show_guests(
-        &self,
-        guests: BTreeMap<Vmid, Option<Box<GuestReport>>>,
-        usage: &[(Vmid, GuestUsage)],
-    ) -> Result<()> {
-        let writes = futures::stream::iter(guests).map(|(vmid, report)| async move {
-            match report {
-                Some(report) => self.write(&report).await,
-                None => self.remove(vmid, Revision(u64::MAX)).await,
+    async fn show_guests(&self, guests: BTreeMap<Vmid, Now>) -> Result<()> {
+        let writes = futures::stream::iter(guests).map(|(vmid, now)| async move {
+            match now {
+                Now::Is(report) => self.write(&report).await,
+                Now::Gone(uid) => self.remove(vmid, |guest| guest.object.metadata.uid != uid).await,
             }
         });
         let revisions: Vec<Option<Revision>> = writes.buffer_unordered(WRITES_MAX).try_collect().await?;
         if let Some(last) = revisions.into_iter().flatten().max() {
             self.records.cache.reached(last).await?;
-        }
-        if !usage.is_empty() {
-            self.records.cache.set_usage(usage);
         }
         Ok(())
     }
@@ -210,8 +238,10 @@ impl Mirror {
     async fn write(&self, report: &GuestReport) -> Result<Option<Revision>> {
         let (name, now) = (self.node.name(), self.clock.now());
         let change = |before: &GuestObject| {
-            if before.node() != name && before.object.metadata.uid != report.uid {
-                tracing::error!(vmid = %report.vmid, here = %name, there = %before.node(), "two nodes have a guest of this number");
+            if before.object.metadata.uid != report.uid {
+                // Another guest of this number: newer than the report, on another node, or lost behind our back. Once
+                // the node has told everything, it is clear which.
+                tracing::debug!(vmid = %report.vmid, here = %name, there = %before.node(), "a report is of another guest");
                 return Ok(None);
             }
             let after = observed(before, report, name, now);
@@ -240,16 +270,16 @@ impl Mirror {
                 }
                 Err(NotInserted::NameTaken) => {}
                 // Another control plane was faster.
-                Err(NotInserted::VmidTaken | NotInserted::Overtaken) => return Ok(None),
+                Err(NotInserted::VmidTaken(_) | NotInserted::Overtaken) => return Ok(None),
                 Err(NotInserted::Failed(e)) => return Err(e),
             }
         }
         Err(Error::internal("guest.recreate", "no object name is free").on(format!("vm {}", report.vmid)))
     }
 
-    /// Removes the record of a guest that its node no longer has, unless it was written after `newer_than`.
-    async fn remove(&self, vmid: Vmid, newer_than: Revision) -> Result<Option<Revision>> {
-        let spare = |guest: &GuestObject| guest.node() != self.node.name() || guest.revision > newer_than;
+    /// Removes the record of a guest that its node no longer has, unless it is another node's or `spared`.
+    async fn remove(&self, vmid: Vmid, spared: impl Fn(&GuestObject) -> bool) -> Result<Option<Revision>> {
+        let spare = |guest: &GuestObject| guest.node() != self.node.name() || spared(guest);
         let Some((gone, revision)) = self.records.remove(vmid, spare).await? else { return Ok(None) };
         events(Some(&gone), None, self.clock.now()).into_iter().for_each(|e| self.events.publish(e));
         Ok(Some(revision))
@@ -293,18 +323,25 @@ impl Mirror {
     async fn forget_untold(&self, told: &Told) -> Result<()> {
         self.node.write(|s| s.tasks.forget_running(|upid| told.tasks.contains(&upid.to_string())));
         let snapshot = self.records.cache.snapshot();
-        let untold = snapshot.iter().map(|e| &e.guest).filter(|g| g.node() == self.node.name() && !told.guests.contains(&g.id()));
         let mut last = None;
-        for guest in untold {
+        let mut replaced = false;
+        for guest in snapshot.iter().map(|e| &e.guest).filter(|g| g.node() == self.node.name()) {
+            match told.guests.get(&guest.id()) {
+                Some(uid) if *uid == guest.object.metadata.uid => continue,
+                other => replaced |= other.is_some(),
+            }
             let revision = match &guest.making {
                 Some(_) => self.make_again(guest).await?,
-                None => self.remove(guest.id(), told.since).await?,
+                None => self.remove(guest.id(), |g| g.revision > told.since).await?,
             };
             last = last.max(revision);
         }
-        match last {
-            Some(revision) => self.records.cache.reached(revision).await,
-            None => Ok(()),
+        if let Some(revision) = last {
+            self.records.cache.reached(revision).await?;
+        }
+        match replaced && last.is_some() {
+            true => Err(Error::new(ErrorKind::Unavailable, "mirror", "records of other guests made room: everything is told again")),
+            false => Ok(()),
         }
     }
 
@@ -342,7 +379,7 @@ impl Mirror {
 }
 
 /// Names for the object of a guest, best first; the last is free unless the store is damaged.
-pub(super) fn object_names(wanted: Option<&str>, vmid: Vmid, uid: uuid::Uuid) -> [String; NAME_TRIES] {
+pub(super) fn object_names(wanted: Option<&str>, vmid: Vmid, uid: Uuid) -> [String; NAME_TRIES] {
     let first = wanted.map_or_else(|| format!("vm-{vmid}"), str::to_owned);
     let second = format!("{}-{vmid}", wanted.unwrap_or("vm"));
     [first, second, format!("vm-{vmid}-{}", uid.simple())]

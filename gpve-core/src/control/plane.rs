@@ -258,7 +258,7 @@ impl ControlPlane {
 
     /// The lowest free id, without keeping it.
     pub(super) fn preview_vmid(&self) -> Result<Vmid> {
-        self.inner.records.cache.lowest_free(Vmid::MIN, |_| false).ok_or_else(ids::none_left)
+        self.inner.records.cache.lowest_free(|_| false).ok_or_else(ids::none_left)
     }
 
     /// Gives an operation to a node; returns once reads show its task.

@@ -23,8 +23,8 @@ pub(super) struct Records {
 /// Why a guest was not inserted.
 #[derive(Debug)]
 pub(super) enum NotInserted {
-    /// Its number is taken.
-    VmidTaken,
+    /// Its number is taken, since this revision.
+    VmidTaken(Revision),
     /// Its object name is taken.
     NameTaken,
     /// Another condition of the transaction does not hold.
@@ -61,7 +61,9 @@ impl Records {
         match self.store.commit(txn).await? {
             TxnOutcome::Committed(revision) => Ok(revision),
             TxnOutcome::Refused { expect, .. } if expect < first => Err(NotInserted::Overtaken),
-            TxnOutcome::Refused { expect, .. } if expect == first => Err(NotInserted::VmidTaken),
+            TxnOutcome::Refused { expect, current } if expect == first => {
+                Err(NotInserted::VmidTaken(current.map(|e| e.modified).unwrap_or_default()))
+            }
             TxnOutcome::Refused { .. } => Err(NotInserted::NameTaken),
         }
     }

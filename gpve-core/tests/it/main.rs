@@ -10,6 +10,7 @@ mod control_idempotency;
 mod control_mirror;
 mod control_nodes;
 mod control_restart;
+mod control_together;
 mod control_watch;
 mod control_world;
 mod fakes;
