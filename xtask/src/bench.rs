@@ -30,6 +30,12 @@ const BENCHES: &[Bench] = &[
         arguments: &["bench", "--quiet", "-p", "gpve-qmp", "--bench", "round_trip"],
     },
     Bench {
+        name: "Start and stop",
+        about: "Launch of a 64 MiB q35 guest to `running`, and its end, through gpve-qmp, beside bare QEMU in turns. Limit: QEMU's own start and exit. Goals: start at most 1.3 times, stop at most 2 times bare QEMU.",
+        program: "cargo",
+        arguments: &["bench", "--quiet", "-p", "gpve-qmp", "--bench", "start_stop"],
+    },
+    Bench {
         name: "Store",
         about: "Durable writes per second at 1, 16 and 256 writers, and the delay of a watch event with 1,000 watchers, beside Debian's etcd on the same disk in the same run. Limit: one `fdatasync` of this disk, which here acknowledges from a cache and so flatters everyone alike. Goal: ahead of etcd.",
         program: "cargo",
@@ -42,9 +48,9 @@ const BENCHES: &[Bench] = &[
         arguments: &["bench", "--quiet", "-p", "gpve-daemon", "--bench", "server"],
     },
     Bench {
-        name: "Guests",
-        about: "Create and start, and stop, of a 64 MiB q35 guest under TCG: bare QEMU, gpve, and libvirt and Incus where they are installed, in turns. Limit: QEMU's own start and exit. Goals: start at most 1.3 times and stop at most 2 times bare QEMU.",
-        program: "proof/bench_guests",
+        name: "Guests over the API",
+        about: "Create and start, stop, and list of guests through the server, beside libvirt and Incus where they are installed, in one run.",
+        program: "proof/_bench_guests",
         arguments: &[],
     },
 ];

@@ -81,10 +81,11 @@ fn prove(server: &Server, image: &Image, stop: &AtomicBool) -> Result {
     follow_console(server, stop)
 }
 
+/// A guest that boots from the CD and has an empty disk, user-mode networking (which works on every host) and the agent's channel.
 fn create_guest(server: &Server, image: &Image) -> Result {
-    let disk = format!("import={},size=1Gi,storage=local", image.disk().display());
-    let create = ["vm", "create", GUEST, "--cpu", "1", "--memory", "256Mi", "--disk", &disk];
-    server.ctl(&create).run()
+    let cd = server.add_cd(&image.cd())?;
+    let hardware = ["--cpu", "1", "--memory", "256Mi", "--disk", "size=1Gi,storage=local", "--network", "user", "--agent", "--cdrom", &cd];
+    server.ctl(&["vm", "create", GUEST]).args(hardware).run()
 }
 
 fn remove_guest(server: &Server) -> Result {
@@ -145,7 +146,7 @@ fn serve(server: &mut Server, stop: &AtomicBool) -> Result {
 }
 
 fn invitation(url: &str, password: &str, programs: &Path, settings: &str) -> String {
-    let ctl = format!("{settings} {}", programs.join("gpvectl").display());
+    let ctl = format!("env {settings} {}", programs.join("gpvectl").display());
     format!(
         "
   The server is at {url}, the login is root@pam with the password {password}
@@ -153,9 +154,9 @@ fn invitation(url: &str, password: &str, programs: &Path, settings: &str) -> Str
   Next, in another terminal:
     alias gpvectl='{ctl}'
     gpvectl vm list
-    gpvectl vm console {GUEST}           # its shell; Ctrl-] leaves
+    gpvectl vm console {GUEST}                  # its shell; Ctrl-] leaves
     gpvectl vm snapshot create {GUEST} first
-    gpvectl vm clone {GUEST} second --full
+    gpvectl vm resize {GUEST} scsi0 +1Gi
     gpvectl vm show {GUEST} -o yaml
 
   Ctrl-C here removes the guest and stops the server.

@@ -61,18 +61,27 @@ impl Server {
 
     /// `gpvectl` with these arguments, logged in after [`log_in`](Self::log_in).
     pub(super) fn ctl(&self, arguments: &[&str]) -> Program {
-        Program::new(self.programs.join("gpvectl")).args(arguments).env("GPVECTL_CONFIG", self.session())
+        Program::new(self.programs.join("gpvectl")).args(arguments).env("GPVE_CREDENTIALS", self.session())
     }
 
     /// The same as a prefix for a shell.
     pub(super) fn settings(&self) -> String {
-        format!("GPVECTL_CONFIG={}", self.session().display())
+        format!("GPVE_CREDENTIALS={}", self.session().display())
     }
 
     pub(super) fn log_in(&self) -> Result {
         let ca = self.directory.join("data/pki/ca.crt").display().to_string();
         let password = self.directory.join("password").display().to_string();
-        self.ctl(&["login", &self.url, "--user", "root@pam", "--password-file", &password, "--ca", &ca]).quiet()
+        self.ctl(&["--server", &self.url, "--ca-file", &ca, "login", "--password-file", &password]).quiet()
+    }
+
+    /// Puts a CD image where the server's storage `local` finds it, and gives its volume id.
+    pub(super) fn add_cd(&self, image: &Path) -> Result<String> {
+        let directory = self.directory.join("data/storage/local/template/iso");
+        fs::create_dir_all(&directory).context(directory.display())?;
+        let name = "gpve-guest.iso";
+        fs::copy(image, directory.join(name)).context(image.display())?;
+        Ok(format!("local:iso/{name}"))
     }
 
     /// How it ended, if it did.
@@ -93,7 +102,7 @@ impl Server {
     }
 
     fn session(&self) -> PathBuf {
-        self.directory.join("gpvectl.yaml")
+        self.directory.join("credentials.json")
     }
 }
 
