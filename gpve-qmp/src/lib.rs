@@ -2,12 +2,17 @@
 //!
 //! # Map
 //! - [`protocol`]: QMP and the guest agent: framing, connections, events, capabilities.
+//! - [`qemu`]: the command line, and the driver that launches, adopts and controls guests.
 //! - [`testing`] (feature `testing`): a scripted QEMU peer.
 //!
 //! # Invariants
 //! - A dropped future leaves its connection usable; a command is never sent by halves and never sent twice.
 //! - An event or field of a later QEMU is passed on or passed over, never an error.
 //! - What a QEMU can do is asked of its schema; versions are only shown.
+//! - No value from outside becomes a switch, a key or a second value of QEMU's command line.
+//! - A guest's QEMU gets the descriptors named for it and no others, and no path that it could open by itself is needed
+//!   for its disks. A failed or dropped launch leaves nothing behind.
+//! - A process is adopted only if its number, start time, boot and command line are those of the guest.
 //!
 //! # Example
 //! ```no_run

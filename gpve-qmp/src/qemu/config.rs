@@ -1,11 +1,24 @@
 //! What the composition root decides for the driver.
 
 use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use gpve_core::ports::Clock;
+use gpve_core::types::IfName;
 use gpve_exec::{Identity, Tools};
+
+/// Opens queues of tap interfaces for guests that may not open them themselves. The adapter of the host's network has
+/// the means; the composition root joins the two.
+pub trait TapOpener: Send + Sync {
+    /// A descriptor for each of the interface's `queues`, at least one.
+    ///
+    /// # Errors
+    /// The system's.
+    fn open(&self, interface: &IfName, queues: u8) -> io::Result<Vec<OwnedFd>>;
+}
 
 /// Configuration of a [`QemuDriver`](super::driver::QemuDriver).
 #[derive(Clone)]

@@ -1,18 +1,21 @@
 //! The [`GuestDriver`] of virtual machines.
 
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::ports::{GuestDriver, Live, OpCx, ProcessId, RunRecord, Wired};
-use gpve_core::types::{Accel, MemMib, VmSpec, Vmid};
+use gpve_core::types::{Accel, IfName, MemMib, VmSpec, Vmid};
 use gpve_exec::Process;
 use tokio::sync::OnceCell;
 
 use super::argv::switches::Accelerator;
 use super::cgroup::Cgroups;
-use super::config::QemuConfig;
+use super::config::{QemuConfig, TapOpener};
 use super::fault;
 use super::live::QemuLive;
 use super::monitor::{ConnectionKey, Monitor};
@@ -30,12 +33,18 @@ const ROOT_BYTES_MAX: usize = 80;
 #[derive(Debug, Clone)]
 pub struct QemuDriver(pub(super) Arc<Inner>);
 
-#[derive(Debug)]
 pub(super) struct Inner {
     pub(super) config: QemuConfig,
     pub(super) cgroups: Cgroups,
     pub(super) pool: Arc<QmpPool<ConnectionKey>>,
     verdict: OnceCell<Verdict>,
+    taps: OnceLock<Arc<dyn TapOpener>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("config", &self.config).field("cgroups", &self.cgroups).finish_non_exhaustive()
+    }
 }
 
 impl QemuDriver {
@@ -52,7 +61,16 @@ impl QemuDriver {
             return Err(Error::field("driver.new", "identity", "only root can run guests as someone else"));
         }
         let pool = Arc::new(QmpPool::new(Options::default(), DEFAULT_MAX_CONNECTIONS));
-        Ok(Self(Arc::new(Inner { config, cgroups: Cgroups::of_host(), pool, verdict: OnceCell::new() })))
+        Ok(Self(Arc::new(Inner { config, cgroups: Cgroups::of_host(), pool, verdict: OnceCell::new(), taps: OnceLock::new() })))
+    }
+
+    /// The same driver, whose guests get their tap interfaces as descriptors from `opener`. Without one QEMU opens
+    /// `/dev/net/tun` itself, which its user must be allowed to. The first opener stays.
+    #[must_use]
+    pub fn with_taps(self, opener: Arc<dyn TapOpener>) -> Self {
+        // An opener that is there already stays.
+        let _ = self.0.taps.set(opener);
+        self
     }
 
     /// What `auto` means here: found out once, then remembered.
@@ -75,6 +93,11 @@ impl Inner {
         Monitor::new(process, key, dir, Arc::clone(&self.pool))
     }
 
+    /// Descriptors for a tap interface's queues, if someone can open them for the guest.
+    pub(super) fn open_tap(&self, interface: &IfName, queues: u8) -> io::Result<Option<Vec<OwnedFd>>> {
+        self.taps.get().map(|opener| opener.open(interface, queues)).transpose()
+    }
+
     /// Whether a QEMU with the guest's directory runs.
     pub(super) fn is_running(&self, vmid: Vmid) -> bool {
         let pid = std::fs::read_to_string(self.dir(vmid).pidfile()).ok().and_then(|text| text.trim().parse().ok());
@@ -82,11 +105,11 @@ impl Inner {
     }
 
     /// Takes up a process that is certainly the record's.
-    fn take_up(&self, record: &RunRecord, process: Process) -> Result<QemuLive> {
+    fn take_up(self: &Arc<Self>, record: &RunRecord, process: Process) -> Result<QemuLive> {
         let detail: Detail = serde_json::from_value(record.detail.clone())
             .map_err(|error| Error::internal("guest.adopt", "the run record's detail cannot be read").because(&error))?;
         let monitor = self.monitor(record.vmid, RuntimeDir::at(&*record.runtime_dir), process);
-        Ok(QemuLive::new(record.clone(), detail, monitor, self.cgroups.clone(), false))
+        Ok(QemuLive::new(record.clone(), detail, monitor, Arc::clone(self), false))
     }
 
     /// A record for a guest that nobody wrote one for: enough to end it.

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use self::steps::Steps;
 use super::argv::blockdev::Blockdev;
-use super::argv::compose::{NicBackend, disk_devices, netdev, nic_device};
+use super::argv::compose::{NicBackend, disk_devices, netdev, nic_device, queues};
+use super::argv::switches::TapSource;
 use super::fault;
 use super::image::{self, OpenMode, OpenedFile};
 use super::live::QemuLive;
@@ -130,16 +131,28 @@ impl QemuLive {
     }
 
     async fn add_nic(&self, mut steps: Steps, index: NicIndex, nic: &ResolvedNic, port: AttachedPort) -> Result<()> {
-        let mtu = port.port.mtu.map(u16::from);
+        let mut descriptors = Vec::new();
         let backend = match port.port.access {
-            PortAccess::Tap { interface } => NicBackend::Tap { interface: interface.to_string(), mtu },
+            PortAccess::Tap { interface } => {
+                let opened = self.driver().open_tap(&interface, queues(nic).unwrap_or(1));
+                let opened = opened.map_err(|error| fault::io(OP, &interface, &error))?.unwrap_or_default();
+                descriptors.extend(opened.into_iter().enumerate().map(|(queue, opened)| (format!("{index}-{queue}"), opened)));
+                let names: Vec<_> = descriptors.iter().map(|(name, _)| name.clone()).collect();
+                let by_name = || TapSource::Interface(interface.to_string());
+                let source = if names.is_empty() { by_name() } else { TapSource::Descriptors(names) };
+                NicBackend::Tap { source, mtu: port.port.mtu.map(u16::from) }
+            }
             PortAccess::User | PortAccess::Memory => NicBackend::User,
         };
         let vm = &self.detail().vm;
         let host_side = Value::Object(netdev(vm, index, nic, &backend).options().to_json());
         let card = nic_device(vm, index, nic, &backend);
         detached(async move {
-            let done = steps.add_nic(index, host_side, &card).await;
+            let add = async {
+                steps.name_descriptors(descriptors).await?;
+                steps.add_nic(index, host_side, &card).await
+            };
+            let done = add.await;
             steps.end(done).await
         })
         .await?;

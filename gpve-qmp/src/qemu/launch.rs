@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpve_core::error::{Error, ErrorKind, Result};
-use gpve_core::ports::{OpCx, PortAccess, RunRecord, Wired};
+use gpve_core::ports::{OpCx, Port, PortAccess, RunRecord, Wired};
 use gpve_core::types::{Aio, DirectKernel, DiskSlot, NicIndex, SerialPort, Vmid};
 use gpve_exec::{Identity, Launch, Process, Signal, Tool};
 use rustix::fs::MemfdFlags;
 use tokio::net::UnixStream;
 
 use super::argv::blockdev::Image;
-use super::argv::compose::{Host, KernelFiles, NicBackend, compose};
-use super::argv::switches::{Accelerator, AddFd, ListeningSocket};
+use super::argv::compose::{Host, KernelFiles, NicBackend, compose, queues};
+use super::argv::switches::{Accelerator, AddFd, ListeningSocket, TapSource};
 use super::driver::Inner;
 use super::fault;
 use super::image::{self, ImageError, OpenMode, OpenedFile};
@@ -73,7 +73,7 @@ pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, acceler
     let monitor = driver.monitor(vmid, dir, process);
     driver.pool.insert(&monitor.key, client).await.map_err(|error| fault::qmp(OP, &error))?;
     leftovers.is_armed = false;
-    Ok(QemuLive::new(record, detail, monitor, driver.cgroups.clone(), true))
+    Ok(QemuLive::new(record, detail, monitor, Arc::clone(driver), true))
 }
 
 /// What is to be removed unless the launch succeeds.
@@ -149,7 +149,7 @@ impl<'a> Opening<'a> {
         let serials = serials.collect::<io::Result<_>>().map_err(failed)?;
         let images = guest.volumes().keys().map(|slot| Ok((*slot, self.volume(guest, *slot)?))).collect::<Result<_>>()?;
         let kernel = vm.kernel.as_ref().map(|kernel| self.kernel(kernel)).transpose()?;
-        let nics = nics(guest, identity)?;
+        let nics = self.nics(guest)?;
         let host = Host {
             accelerator: self.accelerator,
             default_aio: default_aio(),
@@ -190,6 +190,31 @@ impl<'a> Opening<'a> {
             parts.push((shape, set));
         }
         image::nodes(parts.into_iter()).ok_or_else(unknown)
+    }
+
+    fn nics(&mut self, guest: &Wired) -> Result<BTreeMap<NicIndex, NicBackend>> {
+        let ports = guest.ports().iter();
+        ports.map(|(index, port)| Ok((*index, self.nic(guest, *index, &port.port)?))).collect()
+    }
+
+    fn nic(&mut self, guest: &Wired, index: NicIndex, port: &Port) -> Result<NicBackend> {
+        let interface = match &port.access {
+            PortAccess::Tap { interface } => interface,
+            PortAccess::User => return Ok(NicBackend::User),
+            PortAccess::Memory => {
+                return Err(Error::unsupported(OP, format!("{index}: its port is no interface that QEMU could open")));
+            }
+        };
+        let queues = guest.vm().networks.get(&index).and_then(queues).unwrap_or(1);
+        let opened = self.driver.open_tap(interface, queues).map_err(|error| fault::io(OP, interface, &error))?;
+        let source = match opened {
+            Some(opened) => TapSource::Descriptors(opened.into_iter().map(|queue| self.inherit(queue).to_string()).collect()),
+            None => {
+                check_tun(self.driver.config.identity.as_ref())?;
+                TapSource::Interface(interface.to_string())
+            }
+        };
+        Ok(NicBackend::Tap { source, mtu: port.mtu.map(u16::from) })
     }
 
     fn kernel(&mut self, kernel: &DirectKernel) -> Result<KernelFiles> {
@@ -234,19 +259,6 @@ fn readable(path: &Path, for_another: bool) -> io::Result<File> {
     Ok(copy)
 }
 
-fn nics(guest: &Wired, identity: Option<&Identity>) -> Result<BTreeMap<NicIndex, NicBackend>> {
-    let backend = |index: &NicIndex, access: &PortAccess, mtu: Option<u16>| match access {
-        PortAccess::Tap { interface } => {
-            check_tun(identity)?;
-            Ok(NicBackend::Tap { interface: interface.to_string(), mtu })
-        }
-        PortAccess::User => Ok(NicBackend::User),
-        PortAccess::Memory => Err(Error::unsupported(OP, format!("{index}: its port is no interface that QEMU could open"))),
-    };
-    let ports = guest.ports().iter();
-    ports.map(|(index, port)| Ok((*index, backend(index, &port.port.access, port.port.mtu.map(u16::from))?))).collect()
-}
-
 /// QEMU opens tap interfaces itself; where only root may, it says so in words that nobody understands.
 fn check_tun(identity: Option<&Identity>) -> Result<()> {
     const OTHERS_USE: u32 = 0o006;
@@ -270,9 +282,9 @@ fn default_aio() -> Aio {
 }
 
 fn describe(guest: &Wired, opened: &Opened, accelerator: Accelerator) -> (Detail, Vec<gpve_core::ports::PortId>) {
-    let taps = opened.host.nics.values().filter_map(|nic| match nic {
-        NicBackend::Tap { interface, .. } => Some(interface.clone()),
-        NicBackend::User => None,
+    let taps = guest.ports().values().filter_map(|port| match &port.port.access {
+        PortAccess::Tap { interface } => Some(interface.to_string()),
+        PortAccess::User | PortAccess::Memory => None,
     });
     let detail = Detail {
         vm: guest.vm().clone(),

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::argv::blockdev::format_node;
 use super::argv::compose::has_display;
-use super::cgroup::Cgroups;
 use super::console::Consoles;
+use super::driver::Inner;
 use super::fault;
 use super::monitor::Monitor;
 use super::procfs::{ProcessUse, tap_traffic};
@@ -37,11 +37,11 @@ const QUIT_GRACE: Duration = Duration::from_secs(3);
 pub(super) struct QemuLive {
     record: RunRecord,
     detail: Detail,
+    driver: Arc<Inner>,
     monitor: Arc<Monitor>,
     follower: AbortHandle,
     consoles: Consoles,
     agent: Option<AgentClient>,
-    cgroups: Cgroups,
     current: Mutex<Current>,
     last_sample: Mutex<Option<(Instant, Duration)>>,
 }
@@ -66,7 +66,7 @@ impl Drop for QemuLive {
 
 impl QemuLive {
     /// Takes up a guest, launched just now or adopted. Call within a tokio runtime.
-    pub(super) fn new(record: RunRecord, detail: Detail, monitor: Monitor, cgroups: Cgroups, is_new: bool) -> Self {
+    pub(super) fn new(record: RunRecord, detail: Detail, monitor: Monitor, driver: Arc<Inner>, is_new: bool) -> Self {
         let dir = RuntimeDir::at(&*record.runtime_dir);
         let sockets = detail.vm.serials.iter().filter(|(_, port)| **port == SerialPort::Socket);
         let serials = sockets.map(|(number, _)| (*number, dir.serial(*number)));
@@ -80,11 +80,15 @@ impl QemuLive {
             nics: detail.vm.networks.keys().copied().collect(),
             limits: detail.limits.clone(),
         };
-        Self { record, detail, monitor, follower, consoles, agent, cgroups, current: Mutex::new(current), last_sample: Mutex::default() }
+        Self { record, detail, monitor, follower, consoles, agent, driver, current: Mutex::new(current), last_sample: Mutex::default() }
     }
 
     pub(super) fn monitor(&self) -> &Monitor {
         &self.monitor
+    }
+
+    pub(super) fn driver(&self) -> &Inner {
+        &self.driver
     }
 
     pub(super) fn detail(&self) -> &Detail {
@@ -151,7 +155,7 @@ impl QemuLive {
     pub(super) fn limit_cpu(&self, cpu_milli: Option<u32>, cpu_units: Option<u32>) -> Result<()> {
         let mut current = self.current();
         let limits = LimitSpec { cpu_milli, cpu_units, ..current.limits.clone() };
-        let applied = self.cgroups.apply(self.vmid(), self.record.process.pid, &limits);
+        let applied = self.driver.cgroups.apply(self.vmid(), self.record.process.pid, &limits);
         applied.map_err(|error| Error::new(ErrorKind::Unsupported, "guest.limit", error.to_string()))?;
         current.limits = limits;
         Ok(())

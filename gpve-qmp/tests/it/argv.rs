@@ -11,7 +11,7 @@ use gpve_core::types::{Aio, DiskFormat, GuestName, ResolvedVm, Vga, VmSpec, Vmid
 use gpve_qmp::protocol::client::{Options, QmpClient};
 use gpve_qmp::qemu::argv::blockdev::{FileSource, Image};
 use gpve_qmp::qemu::argv::compose::{Host, KernelFiles, NicBackend, compose};
-use gpve_qmp::qemu::argv::switches::{Accelerator, ListeningSocket};
+use gpve_qmp::qemu::argv::switches::{Accelerator, ListeningSocket, TapSource};
 use proptest::prelude::*;
 use qapi::qmp;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::real::{KillOnDrop, qemu_or_skip, wait_for_socket};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+pub(crate) struct Case {
     vmid: u32,
     #[serde(default)]
     name: Option<GuestName>,
@@ -33,6 +33,11 @@ struct Case {
 impl Case {
     fn vm(&self) -> ResolvedVm {
         self.spec.resolve(Vmid::try_from(self.vmid).unwrap(), self.name.as_ref()).unwrap()
+    }
+
+    /// The whole command line, on a host with made-up paths.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        compose(&self.vm(), &self.host("/run/gpve/100".as_ref(), "/var/lib/gpve/images".as_ref())).unwrap()
     }
 
     /// The host's side: sockets below `run`, images below `images`.
@@ -49,7 +54,11 @@ impl Case {
         });
         let nics = vm.networks.iter().map(|(index, nic)| {
             let interface = format!("tap{}i{}", vm.vmid, index.get());
-            let tap = nic.spec.bridge.as_ref().map(|_| NicBackend::Tap { interface, mtu: nic.spec.mtu.map(u16::from) });
+            let tap = nic
+                .spec
+                .bridge
+                .as_ref()
+                .map(|_| NicBackend::Tap { source: TapSource::Interface(interface), mtu: nic.spec.mtu.map(u16::from) });
             (*index, tap.unwrap_or(NicBackend::User))
         });
         let socket = |name: String| ListeningSocket::Path(run.join(name));
@@ -85,8 +94,7 @@ fn command_lines_are_as_recorded() {
     let mut wrong = Vec::new();
     for (name, path) in golden("json") {
         let case = case(&path);
-        let host = case.host("/run/gpve/100".as_ref(), "/var/lib/gpve/images".as_ref());
-        let line = compose(&case.vm(), &host).unwrap().iter().map(|argument| format!("{argument}\n")).collect::<String>();
+        let line = case.arguments().iter().map(|argument| format!("{argument}\n")).collect::<String>();
         let recorded = path.with_extension("args");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&recorded, &line).unwrap();

@@ -12,4 +12,5 @@ mod host_probe;
 mod host_qemu;
 mod link;
 mod pool;
+mod pve;
 mod real;

@@ -7,6 +7,7 @@ use gpve_core::types::{Aio, BootDevice, DiskSlot, MachineKind, NicIndex, OsType,
 
 use super::blockdev::Image;
 use super::line::{BadOperand, CommandLine};
+use super::switches::TapSource;
 use super::switches::{
     Accelerator, Action, AddFd, Append, Boot, Display, Global, Initrd, Kernel, Keyboard, ListeningSocket, Machine, Memory, Monitor, Name,
     NoDefaults, NoReboot, NoUserConfig, Paused, Pidfile, Rtc, Sandbox, Smbios, Smp, Vnc,
@@ -17,7 +18,7 @@ mod cpu;
 mod devices;
 mod disks;
 
-pub(crate) use devices::{AGENT_PORT_ID, has_display, netdev};
+pub(crate) use devices::{AGENT_PORT_ID, has_display, netdev, queues};
 pub use devices::{agent_devices, nic_device};
 pub use disks::{DiskDevices, disk_devices};
 
@@ -56,8 +57,8 @@ pub struct Host {
 pub enum NicBackend {
     /// A tap interface.
     Tap {
-        /// Its name.
-        interface: String,
+        /// How QEMU reaches it.
+        source: TapSource,
         /// MTU for the guest to be told.
         mtu: Option<u16>,
     },

@@ -275,6 +275,15 @@ impl Smbios {
     }
 }
 
+/// How QEMU reaches a tap interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TapSource {
+    /// It opens the interface of this name itself.
+    Interface(String),
+    /// It was given a descriptor for each queue: a number that it inherited or a name that `getfd` gave.
+    Descriptors(Vec<String>),
+}
+
 /// The host's side of a network card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Netdev {
@@ -283,7 +292,7 @@ pub enum Netdev {
         /// Id, that of the card.
         id: String,
         /// The interface.
-        interface: String,
+        source: TapSource,
         /// Packet queues, if more than one.
         queues: Option<u8>,
     },
@@ -301,13 +310,17 @@ impl Netdev {
     #[must_use]
     pub fn options(&self) -> Options {
         match self {
-            Self::Tap { id, interface, queues } => Options::new()
-                .set("type", "tap")
-                .set("id", &**id)
-                .set("ifname", &**interface)
-                .set("script", "no")
-                .set("downscript", "no")
-                .maybe("queues", *queues),
+            Self::Tap { id, source, queues } => {
+                let options = Options::new().set("type", "tap").set("id", &**id);
+                match source {
+                    TapSource::Interface(name) => {
+                        let options = options.set("ifname", &**name).set("script", "no").set("downscript", "no");
+                        options.maybe("queues", *queues)
+                    }
+                    TapSource::Descriptors(names) if names.len() == 1 => options.set("fd", names.concat()),
+                    TapSource::Descriptors(names) => options.set("fds", names.join(":")),
+                }
+            }
             Self::User { id, hostname } => Options::new().set("type", "user").set("id", &**id).set("hostname", &**hostname),
         }
     }

@@ -1,5 +1,6 @@
 //! The monitor commands of a change, and their undoing.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use gpve_core::error::{Error, ErrorKind, Result};
@@ -66,6 +67,17 @@ impl Steps {
             parts.push((shape, set));
         }
         Ok(image::nodes(parts.into_iter()))
+    }
+
+    /// Gives QEMU descriptors under names. A netdev that takes one closes it at its own end.
+    pub(super) async fn name_descriptors(&mut self, descriptors: Vec<(String, OwnedFd)>) -> Result<()> {
+        for (name, descriptor) in descriptors {
+            let arguments = json!({ "fdname": name });
+            let given = self.client.raw("getfd", &arguments).descriptor(descriptor).send().await;
+            given.map_err(|error| fault::qmp(OP, &error))?;
+            self.undo.push(("closefd", arguments));
+        }
+        Ok(())
     }
 
     pub(super) async fn add_disk(&mut self, slot: DiskSlot, parts: &DiskDevices) -> Result<()> {

@@ -161,7 +161,7 @@ pub(super) fn push_nics(line: &mut CommandLine, vm: &ResolvedVm, host: &Host) {
 pub(crate) fn netdev(vm: &ResolvedVm, index: NicIndex, nic: &ResolvedNic, backend: &NicBackend) -> Netdev {
     let id = index.to_string();
     match backend {
-        NicBackend::Tap { interface, .. } => Netdev::Tap { id, interface: interface.clone(), queues: queues(nic) },
+        NicBackend::Tap { source, .. } => Netdev::Tap { id, source: source.clone(), queues: queues(nic) },
         NicBackend::User => Netdev::User { id, hostname: vm.name.to_string() },
     }
 }
@@ -192,6 +192,7 @@ pub fn nic_device(vm: &ResolvedVm, index: NicIndex, nic: &ResolvedNic, backend: 
     device.maybe("bootindex", boot_index(vm, BootDevice::Net(index))).maybe("host_mtu", mtu)
 }
 
-fn queues(nic: &ResolvedNic) -> Option<u8> {
+/// Packet queues of a card, if more than one.
+pub(crate) fn queues(nic: &ResolvedNic) -> Option<u8> {
     nic.spec.queues.filter(|queues| *queues > 1)
 }
