@@ -1,4 +1,15 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Map
+//!
+//! - `request`: the port's limits, checked before anything else happens.
+//! - `apply`: what a transaction means, for every store that keeps its own table.
+//! - `watch`: who is told about a commit, and how a watcher that is behind catches up.
+//! - `lease`: who is alive until when.
+//! - `mem`, `embedded`: the stores.
+//!
+//! Invariants: revisions have no gaps; nothing is visible before it is durable; no answer before it is durable; the
+//! writer waits for the disk and for nothing else.
 
 mod apply;
 mod embedded;

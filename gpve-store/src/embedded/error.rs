@@ -5,6 +5,10 @@ use std::path::Path;
 
 use gpve_core::ports::StoreError;
 use rusqlite::ErrorCode;
+use rustix::fs::StatVfsMountFlags;
+
+/// What SQLite needs beside a store to open it: the index of its log.
+const LEAST_SPACE_BYTES: u64 = 64 * 1024;
 
 /// What `error` means for the store at `path`.
 pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
@@ -35,12 +39,26 @@ pub(super) fn explain_io(path: &Path, error: &std::io::Error) -> StoreError {
     }
 }
 
+/// The directory the store lies in.
+pub(super) fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn corrupt(path: &Path, error: &rusqlite::Error) -> StoreError {
     StoreError::Corrupt { path: path.display().to_string(), detail: error.to_string() }
 }
 
-/// Opens the store's files for writing and reports what the system says against it.
+/// Asks the system what keeps the store's files from being written.
 fn probe(path: &Path) -> Option<StoreError> {
+    let shown = path.display().to_string();
+    if let Ok(space) = rustix::fs::statvfs(directory(path)) {
+        if space.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Some(StoreError::ReadOnly(shown));
+        }
+        if space.f_bavail.saturating_mul(space.f_frsize) < LEAST_SPACE_BYTES {
+            return Some(StoreError::DiskFull(shown));
+        }
+    }
     let files = [path.to_owned(), super::lock::beside(path, "-wal"), super::lock::beside(path, "-lock")];
     files.iter().find_map(|file| match std::fs::OpenOptions::new().write(true).open(file) {
         Err(e) if e.kind() != IoKind::NotFound => Some(explain_io(path, &e)),

@@ -144,9 +144,8 @@ impl Snapshot<'_> {
         if after < oldest {
             return Err(StoreError::Compacted { asked: after, oldest }.into());
         }
-        let mut statement = as_of.prepare_cached(
-            "SELECT id, key, value, created, version, lease FROM record WHERE id > ?1 AND id <= ?2 ORDER BY id",
-        )?;
+        let mut statement =
+            as_of.prepare_cached("SELECT id, key, value, created, version, lease FROM record WHERE id > ?1 AND id <= ?2 ORDER BY id")?;
         let mut rows = statement.query([row::last_id(after), row::last_id(through)])?;
         let mut page = PageUnderWay { batches: VecDeque::new(), revision: after, records: 0, bytes: 0 };
         while let Some(row) = rows.next()? {

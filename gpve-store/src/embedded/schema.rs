@@ -8,13 +8,15 @@
 //!
 //! A value is written once, whichever table asks for it. `application_id` and `user_version` (the format) are in the header.
 
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use gpve_core::ports::{Revision, StoreError};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::error::{explain, explain_io};
-use super::lock::Lock;
+use super::error::{directory, explain, explain_io};
+use super::lock::{Lock, beside};
 use super::row::{from_sql, revision_of};
 
 /// "gpvS": the mark of a gpve store in the header of the file.
@@ -42,8 +44,10 @@ const BUSY_TIMEOUT_MS: u32 = 10_000;
 const WRITER_CACHE_KIB: u32 = 8 * 1024;
 /// Page cache of each reader; the kernel's cache is behind it.
 const READER_CACHE_KIB: u32 = 2 * 1024;
-/// Pages in the log that make a commit write them back into the file: 16 MiB.
-const CHECKPOINT_PAGES: u32 = 4096;
+/// Pages in the log that make a commit write them back into the file.
+const CHECKPOINT_PAGES: u32 = 1000;
+/// Length that the log has from the start: what it grows to until it is written back, and a large transaction more.
+const LOG_BYTES: u64 = 5 * 1024 * 1024;
 /// Room for all statements of the crate.
 const STATEMENTS: usize = 32;
 
@@ -67,8 +71,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let found = identify(path, &connection)?;
     configure_writer(&connection).map_err(sql)?;
     migrate(&mut connection, found).map_err(sql)?;
-    sync_directory(path)?;
     let revision = revision(&connection).map_err(sql)?;
+    reserve_log(path);
+    sync_directory(path)?;
     tracing::info!(path = %path.display(), revision = revision.0, format = STEPS.len(), from = found, "store opened");
     Ok(Opened { connection, lock, revision })
 }
@@ -140,10 +145,25 @@ fn migrate(connection: &mut Connection, found: usize) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Writes zeros behind the end of the log, which SQLite takes for a log that ends there. A log that grows has to wait for
+/// the file system's journal with every flush; one that is overwritten does not.
+fn reserve_log(path: &Path) {
+    let reserve = || {
+        let mut log = OpenOptions::new().write(true).open(beside(path, "-wal"))?;
+        let end = log.seek(SeekFrom::End(0))?;
+        let zeros = std::io::copy(&mut std::io::repeat(0).take(LOG_BYTES.saturating_sub(end)), &mut log);
+        // What there is of a nearly full disk is for commits.
+        zeros.and_then(|_| log.sync_all()).or_else(|e| log.set_len(end).and(Err(e)))
+    };
+    // Slower, not worse: no reason not to open.
+    if let Err(error) = reserve() {
+        tracing::warn!(path = %path.display(), %error, "the store's log has no space reserved");
+    }
+}
+
 /// Makes the names of new files durable.
 fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(|e| explain_io(path, &e))
+    std::fs::File::open(directory(path)).and_then(|directory| directory.sync_all()).map_err(|e| explain_io(path, &e))
 }
 
 #[cfg(test)]

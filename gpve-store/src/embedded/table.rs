@@ -50,9 +50,11 @@ impl Table for Records<'_> {
         self.connection
             .prepare_cached("INSERT INTO record (id, key, value, created, version, lease) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![id, key, &entry.value[..], created, version, lease])?;
-        self.connection
-            .prepare_cached("INSERT OR REPLACE INTO live (key, id, created, version, lease) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![key, id, created, version, lease])?;
+        let live = match before {
+            None => "INSERT INTO live (key, id, created, version, lease) VALUES (?1, ?2, ?3, ?4, ?5)",
+            Some(_) => "UPDATE live SET id = ?2, created = ?3, version = ?4, lease = ?5 WHERE key = ?1",
+        };
+        self.connection.prepare_cached(live)?.execute(params![key, id, created, version, lease])?;
         before.map_or(Ok(()), |before| self.supersede(before.row))
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use gpve_core::ports::{Clock, LeaseId, Revision, StoreError, Txn, TxnOutcome, WatchBatch};
 use rusqlite::{Connection, ErrorCode};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::error::explain;
@@ -168,28 +169,24 @@ impl Desk {
                 self.sweep();
             }
         }
-        self.hub.close();
         tracing::info!(path = %self.path.display(), revision = self.revision.0, "store closed");
     }
 
     /// Fills `jobs` with what waits; waits for the first unless there is something left to sweep. False at the end.
     fn next_jobs(&self, queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>) -> bool {
-        if !self.has_to_sweep() {
-            match queue.blocking_recv() {
-                Some(job) => jobs.push(job),
-                None => return false,
-            }
-        }
-        let mut bytes: usize = jobs.iter().map(Job::weight).sum();
+        let mut bytes = 0;
         while jobs.len() < TURN_JOBS && bytes < TURN_BYTES {
-            match queue.try_recv() {
-                Ok(job) => {
-                    bytes += job.weight();
-                    jobs.push(job);
-                }
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => return !jobs.is_empty(),
-            }
+            let job = match queue.try_recv() {
+                Ok(job) => job,
+                Err(TryRecvError::Disconnected) => return !jobs.is_empty(),
+                Err(TryRecvError::Empty) if !jobs.is_empty() || self.has_to_sweep() => break,
+                Err(TryRecvError::Empty) => match queue.blocking_recv() {
+                    Some(job) => job,
+                    None => return false,
+                },
+            };
+            bytes += job.weight();
+            jobs.push(job);
         }
         true
     }
@@ -308,6 +305,13 @@ impl Desk {
 
     fn execute(&self, statement: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(statement)?.execute([]).map(drop)
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        // Also if the thread panics: nobody is to wait for commits that cannot come.
+        self.hub.close();
     }
 }
 

@@ -1,14 +1,12 @@
 //! Entries, history and leases of the in-memory store.
 
-use std::collections::{BTreeMap, HashMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gpve_core::ports::{
-    Change, Entry, Key, LeaseId, ListRequest, Listing, Revision, StoreError, Txn, TxnOutcome, WatchBatch,
-};
+use gpve_core::ports::{Change, Entry, Key, LeaseId, ListRequest, Listing, Revision, StoreError, Txn, TxnOutcome, WatchBatch};
 
 use crate::apply::{Applied, Stamp, Table, apply};
 use crate::lease::Leases;

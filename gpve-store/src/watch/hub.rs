@@ -42,8 +42,7 @@ pub(crate) struct Seat {
 impl Hub {
     /// Nobody watching, at revision `head`.
     pub(crate) fn new(head: Revision) -> Arc<Self> {
-        let index =
-            Index { groups: HashMap::new(), lengths: BTreeMap::new(), head, bytes: 0, watches: 0, closed: false };
+        let index = Index { groups: HashMap::new(), lengths: BTreeMap::new(), head, bytes: 0, watches: 0, closed: false };
         Arc::new(Self { index: Mutex::new(index) })
     }
 

@@ -137,7 +137,9 @@ impl Lane {
 async fn verify_history(store: &EmbeddedStore, now: Revision, acks: &[Ack]) {
     let watch = async |after| store.watch(WatchRequest { prefix: String::new(), after }).await.unwrap();
     let mut after = Revision(0);
-    if now > after && let Err(StoreError::Compacted { oldest, .. }) = watch(after).await.next().await {
+    if now > after
+        && let Err(StoreError::Compacted { oldest, .. }) = watch(after).await.next().await
+    {
         after = oldest;
     }
     let mut running = watch(after).await;
@@ -198,7 +200,11 @@ async fn a_torn_or_damaged_log_opens_as_a_whole_earlier_state() {
     for round in 0..60 {
         let mut torn = log.clone();
         let at = random.random_range(0..torn.len());
-        if round % 2 == 0 { torn.truncate(at) } else { torn[at] ^= 0x55 }
+        if round % 2 == 0 {
+            torn.truncate(at)
+        } else {
+            torn[at] ^= 0x55
+        }
         let copy = Place::new();
         std::fs::write(&copy.path, &file).unwrap();
         std::fs::write(beside(&copy.path, "-wal"), &torn).unwrap();

@@ -69,13 +69,24 @@ fn run(program: &str, arguments: &[&str], target: &Path) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
 }
 
+/// How many small writes were acknowledged, and what became of the next.
+async fn write_until_refused(store: &EmbeddedStore) -> (usize, StoreError) {
+    let mut written = 0;
+    loop {
+        match store.commit(Txn::put(key(&format!("/fill/{written}")), vec![3; 4000])).await {
+            Ok(_) => written += 1,
+            Err(e) => return (written, e),
+        }
+    }
+}
+
 async fn open(path: &Path) -> Result<EmbeddedStore, StoreError> {
     EmbeddedStore::open(path, Arc::new(ManualClock::default())).await
 }
 
 #[tokio::test]
 async fn a_full_disk_is_named_spoils_only_what_does_not_fit_and_is_over_when_there_is_space() {
-    let Some(mount) = Mount::tmpfs("a_full_disk", 8 * 1024) else { return };
+    let Some(mount) = Mount::tmpfs("a_full_disk", 4 * 1024) else { return };
     let store = open(&mount.path()).await.unwrap();
     commit(&store, Txn::put(key("/first"), "")).await;
     mount.fill_but(400 * 1024);
@@ -85,13 +96,7 @@ async fn a_full_disk_is_named_spoils_only_what_does_not_fit_and_is_over_when_the
     assert_eq!(large, Err(StoreError::DiskFull(mount.path().display().to_string())));
     assert!(small.iter().all(Result::is_ok), "what fits is written: {small:?}");
     assert_eq!(store.revision().await, Ok(Revision(11)));
-    let mut written = 0;
-    let full = loop {
-        match store.commit(Txn::put(key(&format!("/fill/{written}")), vec![3; 4000])).await {
-            Ok(_) => written += 1,
-            Err(e) => break e,
-        }
-    };
+    let (written, full) = write_until_refused(&store).await;
     assert_eq!(full, StoreError::DiskFull(mount.path().display().to_string()));
     assert!(full.to_string().contains("no space left for the store at"), "{full}");
     assert_eq!(store.list(ListRequest::prefix("/fill/")).await.unwrap().entries.len(), written, "reads go on");
@@ -103,11 +108,40 @@ async fn a_full_disk_is_named_spoils_only_what_does_not_fit_and_is_over_when_the
 }
 
 #[tokio::test]
+async fn a_full_disk_takes_writes_as_long_as_the_reserved_log_does() {
+    let Some(mount) = Mount::tmpfs("a_full_disk_takes_writes", 16 * 1024) else { return };
+    let store = open(&mount.path()).await.unwrap();
+    mount.fill_but(0);
+    let (written, full) = write_until_refused(&store).await;
+    assert_eq!(full, StoreError::DiskFull(mount.path().display().to_string()));
+    assert!(written > 100, "only {written} writes found room");
+    store.close().await;
+    std::fs::remove_file(mount.filler()).unwrap();
+    let store = open(&mount.path()).await.unwrap();
+    assert_eq!(store.list(ListRequest::prefix("/fill/")).await.unwrap().entries.len(), written);
+    assert_eq!(store.revision().await, Ok(Revision(written as u64)));
+}
+
+#[tokio::test]
 async fn a_store_is_not_made_on_a_full_disk() {
     let Some(mount) = Mount::tmpfs("a_store_is_not_made", 64) else { return };
     mount.fill_but(0);
     let refused = open(&mount.path()).await.err().expect("there is no space");
     assert_eq!(refused, StoreError::DiskFull(mount.path().display().to_string()));
+}
+
+#[tokio::test]
+async fn a_store_is_not_opened_on_a_full_disk_and_not_harmed() {
+    let Some(mount) = Mount::tmpfs("a_store_is_not_opened", 1024) else { return };
+    let store = open(&mount.path()).await.unwrap();
+    commit(&store, Txn::put(key("/a"), "")).await;
+    store.close().await;
+    mount.fill_but(0);
+    let refused = open(&mount.path()).await.err().expect("there is no space for the log's index");
+    assert_eq!(refused, StoreError::DiskFull(mount.path().display().to_string()));
+    std::fs::remove_file(mount.filler()).unwrap();
+    let store = open(&mount.path()).await.unwrap();
+    assert_eq!(store.revision().await, Ok(Revision(1)));
 }
 
 #[tokio::test]

@@ -77,7 +77,10 @@ impl Model {
 /// A call, with choices that only the state can resolve left as numbers.
 #[derive(Debug, Clone)]
 enum Call {
-    Commit { expect: Vec<(Key, Guess)>, then: Vec<(Key, Option<Vec<u8>>)> },
+    Commit {
+        expect: Vec<(Key, Guess)>,
+        then: Vec<(Key, Option<Vec<u8>>)>,
+    },
     Get(Key),
     List(ListRequest),
     /// After so many per cent of the present revision.
