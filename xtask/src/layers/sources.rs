@@ -29,7 +29,11 @@ const WORDS: &[Word] = &[
         places: &["gpve-api/src", "gpve-daemon/src"],
         reason: "only the API and the daemon know HTTP",
     },
-    Word { words: &["allow(unsafe_code)"], places: &[], reason: "the published crates have no unsafe code" },
+    Word {
+        words: &["allow(unsafe_code"],
+        places: &["gpve-net/src/port.rs"],
+        reason: "the published crates have no unsafe code but three ioctls (ADR 3)",
+    },
 ];
 
 /// Every breach in the sources of the crates under `root`.
