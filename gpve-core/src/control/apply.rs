@@ -202,8 +202,8 @@ impl ControlPlane {
         let mirror = self.mirror_of("object.apply", vmid)?.clone();
         let id: OperationId =
             Uuid::new_v4().to_string().parse().map_err(|e: crate::types::TextError| Error::internal("operation.id", e.to_string()))?;
-        let update = (!decision.patch.is_empty())
-            .then(|| Operation::Update(ConfigPatch { spec: decision.patch.clone(), ..ConfigPatch::default() }));
+        let update =
+            (!decision.patch.is_empty()).then(|| Operation::Update(ConfigPatch { spec: decision.patch.clone(), ..ConfigPatch::default() }));
         let resizes = decision.resizes.iter().map(|(disk, size)| Operation::Resize { disk: *disk, size: ResizeTo::Absolute(*size) });
         let mut tasks = Vec::new();
         for (n, operation) in update.into_iter().chain(resizes).chain(power).enumerate() {

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::call::{Accepted, Answer, Call, Plan, PlannedVolume};
+use super::ids::VMID_TRIES;
 use super::job::{Begun, Job, TAKE_TRIES};
 use super::mirror::object_names;
 use super::nodes::NodeMirror;
@@ -10,7 +11,6 @@ use super::objects::{ApiVersion, GuestObject, ObjectKind, VirtualMachine, Virtua
 use super::observe::{blank_status, events};
 use super::owners::FieldOwners;
 use super::plane::ControlPlane;
-use super::ids::VMID_TRIES;
 use super::records::NotInserted;
 use super::request::{CloneGuest, CreateGuest};
 use super::{SEEN_PATIENCE, checks, ids};

@@ -86,7 +86,8 @@ pub(super) fn allocate(spec: &mut VmSpec, in_use: &BTreeSet<MacAddr>, mut random
     let mut own: BTreeSet<MacAddr> = spec.networks.values().filter_map(|n| n.mac_address).collect();
     for nic in spec.networks.values_mut().filter(|n| n.mac_address.is_none()) {
         let address = std::iter::repeat_with(|| mac_from(random())).take(MAC_TRIES).find(|m| !in_use.contains(m) && !own.contains(m));
-        let address = address.ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, "nic.address", "no address was found that is free"))?;
+        let address =
+            address.ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, "nic.address", "no address was found that is free"))?;
         own.insert(address);
         nic.mac_address = Some(address);
     }

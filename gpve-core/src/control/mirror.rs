@@ -15,8 +15,8 @@ use super::records::{NotInserted, Records};
 use super::tasks::word;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    Clock, Event, EventKind, Events, Guest as _, GuestReport, Observation, ObservationStream, Observed, Revision, Seq,
-    TaskReport, TaskState, Txn,
+    Clock, Event, EventKind, Events, Guest as _, GuestReport, Observation, ObservationStream, Observed, Revision, Seq, TaskReport,
+    TaskState, Txn,
 };
 use crate::types::{GuestPhase, GuestUsage, Upid, Vmid};
 

@@ -13,18 +13,8 @@ pub(super) fn observed(before: &GuestObject, report: &GuestReport, node: &NodeNa
     let object = VirtualMachine {
         api_version: ApiVersion::V1,
         kind: ObjectKind::VirtualMachine,
-        metadata: ObjectMeta {
-            uid: report.uid,
-            creation_timestamp: report.created,
-            generation: report.generation,
-            ..old.metadata.clone()
-        },
-        spec: VirtualMachineSpec {
-            vmid: report.vmid,
-            node: node.clone(),
-            power_state: old.spec.power_state,
-            vm: report.spec.clone(),
-        },
+        metadata: ObjectMeta { uid: report.uid, creation_timestamp: report.created, generation: report.generation, ..old.metadata.clone() },
+        spec: VirtualMachineSpec { vmid: report.vmid, node: node.clone(), power_state: old.spec.power_state, vm: report.spec.clone() },
         status: status(&old.status, report, node, now),
     };
     GuestObject {

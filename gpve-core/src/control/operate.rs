@@ -200,7 +200,14 @@ impl ControlPlane {
         self.operate_on(call, &mirror, vmid, verb, operation).await
     }
 
-    async fn operate_on(&self, call: &Call, mirror: &Arc<NodeMirror>, vmid: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
+    async fn operate_on(
+        &self,
+        call: &Call,
+        mirror: &Arc<NodeMirror>,
+        vmid: Vmid,
+        verb: &'static str,
+        operation: Operation,
+    ) -> Result<Answer> {
         if call.dry_run {
             let steps = vec![format!("{verb} vm {vmid}")];
             return Ok(Answer::Plan(Box::new(Plan::of(verb, vmid, mirror.name().clone(), steps))));

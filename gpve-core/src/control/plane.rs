@@ -18,8 +18,8 @@ use super::watch::GuestWatch;
 use super::{SEEN_PATIENCE, ids, keys};
 use crate::error::{Error, Result};
 use crate::ports::{
-    AgentCall, Audit, ByteStream, Clock, ConsoleKind, ContentRequest, Events, Node, NodeView, Revision, Scheduler,
-    TaskFilter, TaskLogLine, TaskReport, Txn, VolumeReport,
+    AgentCall, Audit, ByteStream, Clock, ConsoleKind, ContentRequest, Events, Node, NodeView, Revision, Scheduler, TaskFilter, TaskLogLine,
+    TaskReport, Txn, VolumeReport,
 };
 use crate::types::{Namespace, NodeName, Upid, Vmid};
 

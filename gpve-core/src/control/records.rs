@@ -100,11 +100,7 @@ impl Records {
 
     /// Removes a guest's record and name unless `spare` says that it is another one by now; gives what was removed and
     /// the revision that did it. A guest that is gone is no error.
-    pub(super) async fn remove(
-        &self,
-        vmid: Vmid,
-        spare: impl Fn(&GuestObject) -> bool,
-    ) -> Result<Option<(Arc<GuestObject>, Revision)>> {
+    pub(super) async fn remove(&self, vmid: Vmid, spare: impl Fn(&GuestObject) -> bool) -> Result<Option<(Arc<GuestObject>, Revision)>> {
         let key = keys::guest(vmid)?;
         for _ in 0..CAS_TRIES {
             let Some(old) = self.read(&key).await? else { return Ok(None) };

@@ -77,16 +77,7 @@ pub struct CloneGuest {
 impl CloneGuest {
     /// A clone of `source`, everything else chosen.
     pub fn of(source: Vmid) -> Self {
-        Self {
-            source,
-            target: None,
-            name: None,
-            description: None,
-            full: None,
-            snapshot: None,
-            storage: None,
-            format: None,
-        }
+        Self { source, target: None, name: None, description: None, full: None, snapshot: None, storage: None, format: None }
     }
 }
 

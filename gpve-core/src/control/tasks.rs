@@ -46,9 +46,8 @@ impl TaskTable {
 
     /// Tasks that pass the filter's conditions (not its window), newest first.
     pub(super) fn newest<'a>(&'a self, filter: &'a TaskFilter) -> impl Iterator<Item = &'a Arc<TaskReport>> {
-        let passes = |t: &&Arc<TaskReport>| {
-            filter.vmid.is_none_or(|v| v == t.vmid) && filter.running.is_none_or(|r| r != t.state.is_final())
-        };
+        let passes =
+            |t: &&Arc<TaskReport>| filter.vmid.is_none_or(|v| v == t.vmid) && filter.running.is_none_or(|r| r != t.state.is_final());
         self.0.values().rev().filter(passes)
     }
 }

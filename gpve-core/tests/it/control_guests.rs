@@ -85,11 +85,8 @@ async fn a_guest_whose_creation_fails_is_gone_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_and_object_names_are_given_once() {
     let world = World::new().await;
-    let named = |n: Option<u32>, name: &str| CreateGuest {
-        vmid: n.map(vmid),
-        name: Some(name.parse().unwrap()),
-        ..CreateGuest::of(tiny())
-    };
+    let named =
+        |n: Option<u32>, name: &str| CreateGuest { vmid: n.map(vmid), name: Some(name.parse().unwrap()), ..CreateGuest::of(tiny()) };
     let first = world.made(named(Some(100), "web")).await;
     let e = world.plane.create(&root(), named(Some(100), "other")).await.unwrap_err();
     assert_eq!(e.kind, ErrorKind::AlreadyExists);

@@ -11,8 +11,8 @@ use gpve_core::control::{Answer, ControlPlane, CreateGuest, DeleteGuest};
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::node::NodeEngine;
 use gpve_core::ports::{
-    AgentCall, ByteStream, ConsoleKind, ContentRequest, Guest as _, Node, NodeInfo, Observation, ObservationStream,
-    OperationRequest, Seq, Store, TaskFilter, TaskLogLine, TaskReport, VolumeReport,
+    AgentCall, ByteStream, ConsoleKind, ContentRequest, Guest as _, Node, NodeInfo, Observation, ObservationStream, OperationRequest, Seq,
+    Store, TaskFilter, TaskLogLine, TaskReport, VolumeReport,
 };
 use gpve_core::types::{GuestPhase, NodeName, Upid, Vmid};
 use gpve_store::MemStore;

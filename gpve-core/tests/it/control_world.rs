@@ -10,8 +10,8 @@ use gpve_core::clock::SystemClock;
 use gpve_core::control::{Accepted, Call, ControlPlane, CreateGuest};
 use gpve_core::node::{NodeBuilder, NodeEngine};
 use gpve_core::ports::{
-    Clock, Entry, Key, LeaseId, ListRequest, Listing, Revision, Store, StoreError, TaskReport, TaskState, Txn, TxnOutcome,
-    Watch, WatchRequest,
+    Clock, Entry, Key, LeaseId, ListRequest, Listing, Revision, Store, StoreError, TaskReport, TaskState, Txn, TxnOutcome, Watch,
+    WatchRequest,
 };
 use gpve_core::testing::mem::{MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
 use gpve_core::types::{ByteSize, DiskOptions, DiskSource, DiskSpec, NicIndex, NicModel, NicSpec, Upid, VmSpec, Vmid};
