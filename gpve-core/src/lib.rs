@@ -25,6 +25,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+/// The attribute that implementations of the ports carry, so that they need no other dependency.
+pub use async_trait::async_trait;
+
 pub mod bus;
 pub mod clock;
 pub mod control;

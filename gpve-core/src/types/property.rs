@@ -8,6 +8,13 @@ text_type!(
     |s| !s.is_empty() && s.len() <= 64 && s.starts_with(|c: char| c.is_ascii_lowercase()) && only(s, "-_")
 );
 
+impl PropertyKey {
+    /// True for what a dialect keeps for itself (`pve-…`): no setting, so that nobody misses its effect.
+    pub fn is_note(&self) -> bool {
+        self.as_str().starts_with("pve-")
+    }
+}
+
 /// The value of such a setting: text without NUL, at most 16 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]

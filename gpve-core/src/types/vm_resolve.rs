@@ -220,7 +220,7 @@ impl VmSpec {
             acpi: self.acpi.unwrap_or(true),
             keyboard: self.keyboard.clone(),
             no_reboot: self.reboot == Some(false),
-            without_effect: self.other.keys().cloned().collect(),
+            without_effect: self.other.keys().filter(|k| !k.is_note()).cloned().collect(),
         })
     }
 
