@@ -3,7 +3,7 @@
 //! # Map
 //! - [`protocol`]: QMP and the guest agent: framing, connections, events, capabilities.
 //! - [`qemu`]: the command line, and the driver that launches, adopts and controls guests.
-//! - [`testing`] (feature `testing`): a scripted QEMU peer.
+//! - `testing`, a feature: a scripted QEMU peer.
 //!
 //! # Invariants
 //! - A dropped future leaves its connection usable; a command is never sent by halves and never sent twice.

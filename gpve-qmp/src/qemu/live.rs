@@ -29,8 +29,8 @@ use crate::protocol::agent::AgentClient;
 use crate::protocol::client::QmpClient;
 use crate::protocol::error::QmpError;
 
-/// How long QEMU may take to write its caches and leave when asked to; then it is killed.
-const QUIT_GRACE: Duration = Duration::from_secs(3);
+/// How long QEMU may take to hear that it should end, and again to write its caches and leave; then it is killed.
+const QUIT_GRACE: Duration = Duration::from_secs(2);
 
 /// A live guest. Dropping it leaves the guest running and its monitor to whoever adopts it.
 #[derive(Debug)]
@@ -182,13 +182,16 @@ impl QemuLive {
 
     /// Asks QEMU to end and helps when it does not.
     async fn end(&self) {
-        if let Ok(client) = self.monitor.client().await {
-            let nothing = json!({});
-            // Its answer and its end race; neither matters if the process goes.
-            let _ = client.raw("quit", &nothing).timeout(QUIT_GRACE).send().await;
-            if tokio::time::timeout(QUIT_GRACE, self.monitor.process.exited()).await.is_ok() {
-                return;
+        let ask = async {
+            if let Ok(client) = self.monitor.client().await {
+                // Its answer and its end race; neither matters if the process goes.
+                let _ = client.raw("quit", &json!({})).send().await;
             }
+        };
+        // Reaching a monitor that hangs can take longer than the grace.
+        let _ = tokio::time::timeout(QUIT_GRACE, ask).await;
+        if tokio::time::timeout(QUIT_GRACE, self.monitor.process.exited()).await.is_ok() {
+            return;
         }
         if let Err(error) = self.monitor.process.signal(Signal::KILL) {
             tracing::warn!(vmid = %self.vmid(), %error, "QEMU cannot be killed");

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use gpve_core::error::ErrorKind;
-use gpve_core::ports::{Exit, GuestDriver as _, HotplugChange, Live, LiveEvent, OpCx, RunState};
+use gpve_core::ports::{ConsoleKind, Exit, GuestDriver as _, HotplugChange, Live, LiveEvent, OpCx, RunState};
 use gpve_core::types::{ByteSize, DiskOptions, DiskSlot, ResolvedDisk, SnapName, Vmid};
 use gpve_exec::{Process, ProcessId, Signal};
 use serde_json::Value;
@@ -137,12 +138,41 @@ async fn a_guest_that_is_shot_from_outside_has_crashed() {
     let Some(bench) = Bench::or_skip("a_guest_that_is_shot_from_outside_has_crashed") else { return };
     let live = bench.launch("").await;
     let mut events = live.events();
-    let id = &live.record().process;
-    let id = ProcessId { pid: id.pid, start_time_ticks: id.start_ticks, boot_id: id.boot_id.clone() };
-    Process::open(&id).unwrap().unwrap().signal(Signal::KILL).unwrap();
+    signal(&*live, Signal::KILL);
     assert_eq!(live.wait().await, Exit::Crashed("QEMU was ended by signal 9".to_owned()));
     while events.next().await.is_some() {}
     bench.home.driver().clean(&cx(), vmid()).await.unwrap();
+}
+
+fn signal(live: &dyn Live, signal: Signal) {
+    let id = &live.record().process;
+    let id = ProcessId { pid: id.pid, start_time_ticks: id.start_ticks, boot_id: id.boot_id.clone() };
+    assert!(Process::open(&id).unwrap().unwrap().signal(signal).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_does_not_answer_is_ended_all_the_same() {
+    let Some(bench) = Bench::or_skip("a_guest_that_does_not_answer_is_ended_all_the_same") else { return };
+    let live = bench.launch("").await;
+    signal(&*live, Signal::STOP);
+    let late = live.observe(&cx().within(Duration::from_millis(100))).await.unwrap_err();
+    assert_eq!(late.kind, ErrorKind::Timeout);
+    bench.end(live).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_display_is_reached_through_its_socket() {
+    let Some(bench) = Bench::or_skip("the_display_is_reached_through_its_socket") else { return };
+    let spec = format!("{{{SCSI}}}").replace(r#""vga": "none""#, r#""vga": "std""#);
+    let live = bench.home.driver().launch(&cx(), wired(vmid(), &spec, &bench.images)).await.unwrap();
+    let mut display = live.console().unwrap().open(&cx(), ConsoleKind::Vnc).await.unwrap();
+    let greeting = display.read().await.unwrap().unwrap();
+    assert!(greeting.starts_with(b"RFB 003."), "{greeting:?}");
+    bench.end(live).await;
+    let live = bench.launch("").await;
+    let Err(none) = live.console().unwrap().open(&cx(), ConsoleKind::Vnc).await else { panic!("a display without an adapter") };
+    assert_eq!(none.kind, ErrorKind::NotFound);
+    bench.end(live).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
