@@ -1,2 +1,5 @@
-//! One binary, many names: `gpve-server`, `gpve-agent`, `gpvectl`.
-fn main() {}
+//! One binary, many names: `gpve-server`, `gpve-agent`, `gpvectl`. See `gpve_daemon::program`.
+
+fn main() -> std::process::ExitCode {
+    gpve_daemon::program::main()
+}

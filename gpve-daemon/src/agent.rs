@@ -1,0 +1,5 @@
+//! The machine under a node.
+
+mod host;
+
+pub use host::LinuxHost;

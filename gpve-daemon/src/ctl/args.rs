@@ -1,0 +1,310 @@
+//! The command line as clap sees it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::output::Form;
+
+/// Manage virtual machines of a gpve server.
+#[derive(Debug, Parser)]
+#[command(name = "gpvectl", version, propagate_version = true)]
+pub(super) struct Ctl {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    /// Namespace of the guests.
+    #[arg(short, long, global = true, default_value = "default", env = "GPVE_NAMESPACE")]
+    pub(super) namespace: String,
+    /// Form of the output.
+    #[arg(short, long, global = true, value_enum, default_value_t = Form::Table)]
+    pub(super) output: Form,
+    /// Print the task's id and return; do not wait for its end.
+    #[arg(long, global = true)]
+    pub(super) no_wait: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// How the server is reached; what is not given comes from the last login.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Connection {
+    /// The server, as https://HOST[:PORT].
+    #[arg(long, global = true, env = "GPVE_SERVER")]
+    pub(super) server: Option<String>,
+    /// The authority that signed the server's certificate (the ca.crt that init made).
+    #[arg(long, global = true, env = "GPVE_CA_FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// Trust any certificate. Only for tests on one machine.
+    #[arg(long, global = true)]
+    pub(super) insecure: bool,
+    /// An API token, USER@REALM!NAME=SECRET, instead of a login.
+    #[arg(long, global = true, env = "GPVE_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Log in and keep the session for two hours.
+    Login(Login),
+    /// Forget the session.
+    Logout,
+    /// Virtual machines.
+    Vm {
+        #[command(subcommand)]
+        command: VmCommand,
+    },
+    /// Make objects what a file says (server-side apply).
+    Apply {
+        /// YAML or JSON, several documents in one; `-` is standard input.
+        #[arg(short = 'f', long = "filename")]
+        file: PathBuf,
+        /// Who owns the applied fields.
+        #[arg(long, default_value = "gpvectl")]
+        manager: String,
+        /// Take fields over from other managers.
+        #[arg(long)]
+        force: bool,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show objects.
+    Get {
+        /// Kind: vm.
+        kind: String,
+        /// Only this one.
+        name: Option<String>,
+        /// Then show every change, until interrupted.
+        #[arg(short, long)]
+        watch: bool,
+    },
+    /// Remove the objects that a file names.
+    Delete {
+        /// YAML or JSON; `-` is standard input.
+        #[arg(short = 'f', long = "filename")]
+        file: PathBuf,
+        /// Stop guests that run.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Tasks.
+    Task {
+        #[command(subcommand)]
+        command: TaskCommand,
+    },
+    /// Versions of this program and the server.
+    Version,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Login {
+    /// The user.
+    #[arg(long, default_value = "root@pam")]
+    pub(super) user: String,
+    /// File that holds the password; `-` is standard input, which is also the default.
+    #[arg(long)]
+    pub(super) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VmCommand {
+    /// Make a virtual machine.
+    Create(Create),
+    /// List virtual machines.
+    List {
+        /// Of all namespaces.
+        #[arg(short = 'A', long)]
+        all: bool,
+        /// Only with such labels: KEY, !KEY, KEY=VALUE, KEY!=VALUE.
+        #[arg(short = 'l', long)]
+        selector: Option<String>,
+    },
+    /// Show one.
+    Show {
+        /// Name or number.
+        name: String,
+    },
+    /// Start it.
+    Start {
+        /// Name or number.
+        name: String,
+    },
+    /// Stop it at once, as if by pulling the plug.
+    Stop {
+        /// Name or number.
+        name: String,
+    },
+    /// Ask its system to shut down.
+    Shutdown(Grace),
+    /// Shut it down and start it again.
+    Reboot(Grace),
+    /// Halt its processors.
+    Pause {
+        /// Name or number.
+        name: String,
+    },
+    /// Set its processors going again.
+    Resume {
+        /// Name or number.
+        name: String,
+    },
+    /// Remove it with its volumes.
+    Delete {
+        /// Name or number.
+        name: String,
+        /// Stop it first if it runs.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Copy it.
+    Clone {
+        /// Name or number of the original.
+        name: String,
+        /// Name of the copy.
+        target: String,
+        /// Number of the copy.
+        #[arg(long)]
+        vmid: Option<u32>,
+        /// Copy all blocks, also of a template.
+        #[arg(long)]
+        full: bool,
+        /// State at this snapshot.
+        #[arg(long)]
+        snapshot: Option<String>,
+        /// Storage of a full copy.
+        #[arg(long)]
+        storage: Option<String>,
+    },
+    /// Snapshots.
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
+    /// Grow a disk.
+    Resize {
+        /// Name or number.
+        name: String,
+        /// The disk, such as scsi0.
+        disk: String,
+        /// New size (20Gi), or + and what is added (+5Gi).
+        size: String,
+    },
+    /// Attach to a serial port; Ctrl-] ends it.
+    Console {
+        /// Name or number.
+        name: String,
+        /// Number of the port.
+        #[arg(long, default_value_t = 0)]
+        port: u8,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Grace {
+    /// Name or number.
+    pub(super) name: String,
+    /// Seconds to wait for its system.
+    #[arg(long)]
+    pub(super) timeout: Option<u32>,
+    /// Then stop it.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Name of the object and of the guest.
+    pub(super) name: String,
+    /// Processors.
+    #[arg(long, default_value_t = 1)]
+    pub(super) cpu: u16,
+    /// Memory, such as 2Gi.
+    #[arg(long, default_value = "512Mi")]
+    pub(super) memory: String,
+    /// A disk: size=SIZE,storage=ID[,format=raw|qcow2]; may be repeated.
+    #[arg(long)]
+    pub(super) disk: Vec<String>,
+    /// A network card: bridge=NAME[,model=virtio][,vlan=TAG], or `user`; may be repeated.
+    #[arg(long)]
+    pub(super) network: Vec<String>,
+    /// A CD-ROM image: a volume such as local:iso/debian.iso.
+    #[arg(long)]
+    pub(super) cdrom: Option<String>,
+    /// Number; any free one unless given.
+    #[arg(long)]
+    pub(super) vmid: Option<u32>,
+    /// Node; the scheduler chooses unless given.
+    #[arg(long)]
+    pub(super) node: Option<String>,
+    /// KEY=VALUE; may be repeated.
+    #[arg(long)]
+    pub(super) label: Vec<String>,
+    /// Give it a guest agent's channel.
+    #[arg(long)]
+    pub(super) agent: bool,
+    /// Start it when it is made.
+    #[arg(long)]
+    pub(super) start: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapshotCommand {
+    /// Take one.
+    Create {
+        /// Name or number of the guest.
+        name: String,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Free text.
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// List them.
+    List {
+        /// Name or number of the guest.
+        name: String,
+    },
+    /// Go back to one.
+    Rollback {
+        /// Name or number of the guest.
+        name: String,
+        /// Name of the snapshot.
+        snapshot: String,
+    },
+    /// Remove one.
+    Delete {
+        /// Name or number of the guest.
+        name: String,
+        /// Name of the snapshot.
+        snapshot: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskCommand {
+    /// List tasks, newest first.
+    List {
+        /// Only those that run.
+        #[arg(long)]
+        running: bool,
+    },
+    /// Show a task's log, and follow it if it runs.
+    Log {
+        /// The task's id.
+        id: String,
+    },
+    /// Ask a task to stop; it undoes what it did.
+    Cancel {
+        /// The task's id.
+        id: String,
+    },
+}

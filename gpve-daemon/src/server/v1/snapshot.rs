@@ -1,0 +1,30 @@
+//! Snapshots of a guest.
+
+use gpve_api::v1::{List, SnapshotRequest, SnapshotView};
+use gpve_core::error::{Error, Result};
+use hyper::Response;
+
+use super::{Cx, document};
+use crate::server::http::Body;
+
+pub(super) fn list(cx: &Cx) -> Result<Response<Body>> {
+    let guest = cx.guest()?;
+    let items = guest.snapshots.iter().map(SnapshotView::from).collect();
+    Ok(document(200, &List::new("Snapshot", guest.revision, items)))
+}
+
+pub(super) async fn create(cx: &Cx) -> Result<Response<Body>> {
+    let SnapshotRequest { name, description, memory } = cx.document()?;
+    if memory {
+        return Err(Error::unsupported("snapshot.create", "snapshots with memory are not possible yet: leave 'memory' out"));
+    }
+    cx.task(cx.app.plane.snapshot(&cx.call, cx.vmid()?, name, description).await?).await
+}
+
+pub(super) async fn delete(cx: &Cx) -> Result<Response<Body>> {
+    cx.task(cx.app.plane.delete_snapshot(&cx.call, cx.vmid()?, cx.params.parse("snapshot")?, false).await?).await
+}
+
+pub(super) async fn rollback(cx: &Cx) -> Result<Response<Body>> {
+    cx.task(cx.app.plane.rollback(&cx.call, cx.vmid()?, cx.params.parse("snapshot")?, false).await?).await
+}
