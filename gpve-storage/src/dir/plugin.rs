@@ -148,7 +148,7 @@ impl DirStorage {
     pub(super) async fn publish(&self, cx: &OpCx, op: &'static str, draft: Draft, place: Place) -> Result<Volume> {
         let subject = format!("{}:{}", self.inner.config.id, place.name());
         self.blocking(cx, op, subject, move |inner| {
-            draft.publish(place.file_name())?;
+            draft.publish()?;
             let gone = || Error::internal(op, "it vanished right after it was made");
             Ok(inner.look_at(&inner.tree.root()?, place)?.ok_or_else(gone)?)
         })

@@ -102,7 +102,7 @@ impl Tree {
                 Ok(fd) => {
                     // The umask may have taken bits away.
                     rustix::fs::fchmod(&fd, Mode::from_raw_mode(FILE_MODE))?;
-                    return Ok(Draft { directory, name, file: File::from(fd), is_published: false });
+                    return Ok(Draft { root, place: place.clone(), directory, name, file: File::from(fd), is_published: false });
                 }
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
@@ -183,8 +183,9 @@ impl Root {
             Err(Errno::NOENT) => return Ok(false),
             opened => opened?,
         };
+        let mut was_there = true;
         match rustix::fs::unlinkat(&directory, place.file_name(), AtFlags::empty()) {
-            Err(Errno::NOENT) => return Ok(false),
+            Err(Errno::NOENT) => was_there = false,
             // PVE marks its templates' disks immutable.
             Err(Errno::PERM) => {
                 make_mutable(&self.open(place, false)?)?;
@@ -193,11 +194,17 @@ impl Root {
             done => done?,
         }
         if let Place::Disk(disk) = place {
-            let images = self.beneath(subdirectory(ContentKind::Images), OFlags::PATH | OFlags::DIRECTORY)?;
-            // Not empty is the usual case.
-            let _ = rustix::fs::unlinkat(&images, disk.vmid.to_string(), AtFlags::REMOVEDIR);
+            self.remove_empty_directory(&disk.vmid.to_string());
         }
-        Ok(true)
+        Ok(was_there)
+    }
+
+    /// Removes a guest's directory if nothing is in it. Whoever is about to make a file there makes it again.
+    fn remove_empty_directory(&self, guest: &str) {
+        if let Ok(images) = self.beneath(subdirectory(ContentKind::Images), OFlags::PATH | OFlags::DIRECTORY) {
+            // Not empty is the usual case.
+            let _ = rustix::fs::unlinkat(&images, guest, AtFlags::REMOVEDIR);
+        }
     }
 
     /// Gives a disk its template name and takes the right to write away. Never replaces.
@@ -225,7 +232,7 @@ impl Root {
         Ok(directory)
     }
 
-    /// Locks the first free session number; on the way, removes the files of those whose process is dead.
+    /// Locks the first free session number; on the way, removes what those left whose process is dead.
     fn begin_session(&self) -> io::Result<(u32, OwnedFd)> {
         let mut ours = None;
         for number in 0..SESSIONS_MAX {
@@ -249,9 +256,10 @@ impl Root {
 
     fn remove_drafts(&self, session: u32) -> io::Result<()> {
         let (begin, end) = (format!(".gpve-{session}-"), ".part");
-        let guests = self.entries(subdirectory(ContentKind::Images))?;
-        let guests = guests.iter().map(|guest| format!("{}/{}", subdirectory(ContentKind::Images), guest.name));
-        let directories = ContentKind::ALL.into_iter().map(|content| subdirectory(content).to_owned()).chain(guests);
+        let images = subdirectory(ContentKind::Images);
+        let guests: Vec<_> = self.entries(images)?.into_iter().map(|guest| guest.name).collect();
+        let of_guests = guests.iter().map(|guest| format!("{images}/{guest}"));
+        let directories = ContentKind::ALL.into_iter().map(|content| subdirectory(content).to_owned()).chain(of_guests);
         for directory in directories {
             let Ok(fd) = self.beneath(&directory, OFlags::RDONLY | OFlags::DIRECTORY) else { continue };
             for entry in Dir::read_from(&fd)? {
@@ -263,6 +271,7 @@ impl Root {
                 }
             }
         }
+        guests.iter().for_each(|guest| self.remove_empty_directory(guest));
         Ok(())
     }
 }
@@ -277,6 +286,8 @@ pub(super) struct Entry {
 /// A file that is being written. Dropped without [`publish`](Self::publish), it is gone.
 #[derive(Debug)]
 pub(super) struct Draft {
+    root: Root,
+    place: Place,
     directory: OwnedFd,
     name: String,
     file: File,
@@ -288,10 +299,10 @@ impl Draft {
         &self.file
     }
 
-    /// Makes the bytes durable and gives the file its name. Refuses a name that is taken.
-    pub(super) fn publish(mut self, name: &str) -> io::Result<()> {
+    /// Makes the bytes durable and gives the file the name of its place. Refuses a name that is taken.
+    pub(super) fn publish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
-        rename_new(&self.directory, &self.name, name)?;
+        rename_new(&self.directory, &self.name, self.place.file_name())?;
         self.is_published = true;
         Ok(rustix::fs::fsync(&self.directory)?)
     }
@@ -304,6 +315,9 @@ impl Drop for Draft {
         }
         if let Err(error) = rustix::fs::unlinkat(&self.directory, self.name.as_str(), AtFlags::empty()) {
             tracing::warn!(name = %self.name, %error, "an unfinished file stays until the next start");
+        }
+        if let Place::Disk(disk) = &self.place {
+            self.root.remove_empty_directory(&disk.vmid.to_string());
         }
     }
 }

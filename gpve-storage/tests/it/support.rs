@@ -44,8 +44,7 @@ impl Local {
 
     /// Another plugin on the same directory, as another process would have.
     pub(crate) fn again(&self) -> DirStorage {
-        let config = DirConfig::new("local".parse().unwrap(), self.directory.path());
-        DirStorage::new(config, Arc::new(System::new(Tools::system()))).unwrap()
+        storage_at(self.directory.path())
     }
 
     pub(crate) fn snapshots(&self) -> &dyn VolumeSnapshots {
@@ -88,6 +87,12 @@ impl Local {
         found.sort();
         found
     }
+}
+
+/// A storage `local` at `directory`.
+pub(crate) fn storage_at(directory: &Path) -> DirStorage {
+    let config = DirConfig::new("local".parse().unwrap(), directory);
+    DirStorage::new(config, Arc::new(System::new(Tools::system()))).unwrap()
 }
 
 fn walk(root: &Path, directory: &Path, found: &mut Vec<String>) {
