@@ -58,7 +58,7 @@ impl Link {
 /// The audit log in the store. Keeps the newest [`AUDIT_MAX`] entries.
 pub struct StoreAudit {
     store: Arc<dyn Store>,
-    /// Entries of calls that wait for their turn: as many as there are calls.
+    /// Entries of calls that wait for their turn: at most as many as there are calls, [`CALLS_MAX`](super::CALLS_MAX).
     waiting: std::sync::Mutex<VecDeque<Waiting>>,
     /// One append at a time in this process; between processes the store decides.
     turn: Mutex<()>,

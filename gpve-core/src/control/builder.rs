@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::audit::StoreAudit;
 use super::cache::Cache;
 use super::feed;
 use super::first_fit::FirstFit;
 use super::ids::Ids;
+use super::job::CALLS_MAX;
 use super::mirror::Mirror;
 use super::nodes::NodeMirror;
 use super::plane::{ControlPlane, Inner};
@@ -98,7 +101,8 @@ impl Builder {
         }
         let audit = self.audit.unwrap_or_else(|| Arc::new(StoreAudit::new(self.store.clone())));
         let Self { scheduler, clock, events, .. } = self;
-        let inner = Inner { records, nodes, scheduler, clock, events, audit, ids: Ids::default(), background };
+        let (ids, calls) = (Ids::default(), Arc::new(Semaphore::new(CALLS_MAX)));
+        let inner = Inner { records, nodes, scheduler, clock, events, audit, ids, calls, background };
         Ok(ControlPlane { inner: Arc::new(inner) })
     }
 }

@@ -11,7 +11,7 @@ use super::create::is_open;
 use super::digest::sha256_hex;
 use super::keys;
 use super::plane::ControlPlane;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ports::{Entry, Expect, Key, LeaseId, Mutation, Revision, Txn, TxnOutcome};
 use crate::types::{OperationId, Vmid};
 
@@ -19,6 +19,8 @@ use crate::types::{OperationId, Vmid};
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most keys remembered at once; about 50 MiB of records.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 100_000;
+/// Most changing calls under way at once. Most end within milliseconds; those that wait for their task hold a few KiB.
+pub const CALLS_MAX: usize = 4096;
 /// Most attempts to take a key: each failed one means that another call with the same key went on.
 pub(super) const TAKE_TRIES: usize = 8;
 
@@ -101,7 +103,17 @@ impl ControlPlane {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let ended = tokio::spawn(work(self.clone(), call.clone()).in_current_span()).await;
+        let place = self.inner.calls.clone().try_acquire_owned().map_err(|_| {
+            let message = format!("{CALLS_MAX} changing calls are under way: retry when some have ended");
+            Error::new(ErrorKind::ResourceExhausted, "control", message).retry(Retry::Later)
+        })?;
+        let work = work(self.clone(), call.clone()).in_current_span();
+        let ended = tokio::spawn(async move {
+            let result = work.await;
+            drop(place);
+            result
+        });
+        let ended = ended.await;
         ended.map_err(|e| Error::internal("control", "a call ended without a result").because(&e))?
     }
 

@@ -240,3 +240,7 @@ fn differing(prefix: &str, before: &Labels, after: &Labels) -> Vec<String> {
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     keys.into_iter().filter(|k| before.get(*k) != after.get(*k)).map(|k| format!("{prefix}{k}")).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests;

@@ -66,7 +66,7 @@ pub use call::{Accepted, Answer, Call, IdempotencyKey, Plan, PlannedVolume};
 pub use digest::config_digest;
 pub use first_fit::FirstFit;
 pub use ids::{VMID_LEASE, VMID_LEASES_MAX};
-pub use job::{IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_TTL};
+pub use job::{CALLS_MAX, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_TTL};
 pub use nodes::{NodeSettings, NodeStatus};
 pub use objects::{ApiVersion, GuestObject, ObjectKind, PowerState, VirtualMachine, VirtualMachineSpec};
 pub use operate::{AllocateVolume, outcome};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::cache::Snapshot;
@@ -37,6 +38,7 @@ pub(super) struct Inner {
     pub(super) events: Arc<dyn Events>,
     pub(super) audit: Arc<dyn Audit>,
     pub(super) ids: Ids,
+    pub(super) calls: Arc<Semaphore>,
     pub(super) background: Vec<AbortHandle>,
 }
 
