@@ -117,6 +117,30 @@ impl ControlPlane {
         ended.map_err(|e| Error::internal("control", "a call ended without a result").because(&e))?
     }
 
+    /// A changing call: gives what is remembered under its key, or does `work`, remembers the result and writes the audit
+    /// entry.
+    pub(super) async fn called<F>(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        subject: String,
+        request: impl Serialize + Send + Sync + 'static,
+        work: impl FnOnce(Self, Call, OperationId) -> F + Send + 'static,
+    ) -> Result<Answer>
+    where
+        F: Future<Output = Result<Answer>> + Send + 'static,
+    {
+        let whole = move |plane: Self, call: Call| async move {
+            let job = match plane.begin(&call, verb, subject, &request).await? {
+                Begun::Go(job) => *job,
+                Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
+            };
+            let result = Box::pin(work(plane.clone(), call.clone(), job.operation.clone())).await;
+            plane.end(&call, job, result).await
+        };
+        self.to_the_end(call, whole).await
+    }
+
     /// Begins a changing call. A key that is taken by another request is [`ErrorKind::Conflict`].
     pub(super) async fn begin(
         &self,

@@ -1,13 +1,10 @@
 //! Operations on guests that exist.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use super::call::{Accepted, Answer, Call, Plan};
 use super::checks;
 use super::create::is_open;
-use super::job::Begun;
 use super::nodes::NodeMirror;
 use super::objects::GuestObject;
 use super::plane::ControlPlane;
@@ -16,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
     ConfigPatch, DeleteOptions, Guest as _, Operation, OperationRequest, ResizeTo, ShutdownOptions, TaskFilter, TaskReport, TaskState,
 };
-use crate::types::{ByteSize, DiskFormat, DiskSlot, NodeName, OperationId, SnapName, StorageId, Vmid, VolumeId, VolumeName};
+use crate::types::{ByteSize, DiskFormat, DiskSlot, NodeName, OperationId, SnapName, StorageId, VmSpec, Vmid, VolumeId, VolumeName};
 
 /// Each returns once the node has accepted the task and reads show it. A guest that does not exist is
 /// [`ErrorKind::NotFound`]; whatever depends on the tasks before it fails in the task.
@@ -83,60 +80,54 @@ impl ControlPlane {
 
     /// Grows a disk. A `digest` that is not the configuration's is [`ErrorKind::Conflict`].
     pub async fn resize(&self, call: &Call, vmid: Vmid, disk: DiskSlot, size: ResizeTo, digest: Option<&str>) -> Result<Answer> {
-        let guest = self.known_guest("guest.resize", vmid).await?;
-        checks::digest(&guest, digest)?;
-        if !guest.spec().disks.contains_key(&disk) {
-            return Err(Error::field("guest.resize", "disk", format!("vm {vmid} has no disk {disk}")));
-        }
-        self.operate(call, vmid, "resize", Operation::Resize { disk, size }).await
+        let digest = digest.map(str::to_owned);
+        let allowed = move |guest: &GuestObject| {
+            checks::digest(guest, digest.as_deref())?;
+            match guest.spec().disks.contains_key(&disk) {
+                true => Ok(()),
+                false => Err(Error::field("guest.resize", "disk", format!("vm {} has no disk {disk}", guest.id()))),
+            }
+        };
+        self.operate_if(call, vmid, "resize", Operation::Resize { disk, size }, allowed).await
     }
 
     /// Makes a volume that no slot uses yet; `owner` need not exist.
     pub async fn allocate_volume(&self, call: &Call, node: &NodeName, owner: Vmid, request: AllocateVolume) -> Result<Answer> {
         let AllocateVolume { storage, name, format, size } = request;
-        let operation = Operation::AllocateVolume { storage, name, format, size };
-        let mirror = self.mirror(node)?.clone();
-        self.operate_on(call, &mirror, owner, "allocate-volume", operation).await
+        self.operate_on(call, node, owner, "allocate-volume", Operation::AllocateVolume { storage, name, format, size }).await
     }
 
     /// Deletes a volume that no slot uses; `owner` need not exist.
     pub async fn destroy_volume(&self, call: &Call, node: &NodeName, owner: Vmid, volume: VolumeId) -> Result<Answer> {
-        let mirror = self.mirror(node)?.clone();
-        self.operate_on(call, &mirror, owner, "destroy-volume", Operation::DestroyVolume { volume }).await
+        self.operate_on(call, node, owner, "destroy-volume", Operation::DestroyVolume { volume }).await
     }
 
     /// Removes a guest and its volumes. [`Answer::Unchanged`] if its node had not begun to make it: only its object goes.
     pub async fn delete(&self, call: &Call, vmid: Vmid, request: DeleteGuest) -> Result<Answer> {
-        self.to_the_end(call, move |plane, call| async move { plane.delete_called(&call, vmid, request).await }).await
-    }
-
-    async fn delete_called(&self, call: &Call, vmid: Vmid, request: DeleteGuest) -> Result<Answer> {
-        let DeleteGuest { purge, destroy_unreferenced, stop_first } = request;
-        let delete = Operation::Delete(DeleteOptions { purge, destroy_unreferenced });
-        let guest = self.known_guest("guest.delete", vmid).await?;
         if call.dry_run {
-            let stop = stop_first.then(|| format!("end vm {vmid} if it runs"));
+            let guest = self.guest_or_missing("guest.delete", vmid)?;
+            let stop = request.stop_first.then(|| format!("end vm {vmid} if it runs"));
             let volumes = guest.spec().owned_volumes().map(|v| format!("delete volume {v}"));
             let steps = stop.into_iter().chain(volumes).chain([format!("remove vm {vmid}")]).collect();
             return Ok(Answer::Plan(Box::new(Plan::of("delete", vmid, guest.node().clone(), steps))));
         }
-        let mirror = self.mirror(guest.node())?.clone();
-        let job = match self.begin(call, "delete", format!("vm {vmid}"), &request).await? {
-            Begun::Go(job) => *job,
-            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
-        };
-        let result = async {
-            if stop_first && guest.making.is_none() {
-                // Queued before the deletion; a stopped guest is left as it is.
-                self.give(call, &mirror, vmid, following(&job.operation, "stop")?, Operation::Stop).await?;
-            }
-            match self.give(call, &mirror, vmid, job.operation.clone(), delete).await {
-                Err(e) if guest.making.is_some() && (e.kind == ErrorKind::NotFound || is_open(e.kind)) => self.give_up(&guest).await,
-                given => given.map(Answer::Accepted),
-            }
-        };
-        let result = Box::pin(result).await;
-        self.end(call, job, result).await
+        let work = move |plane: Self, call: Call, id| async move { plane.delete_once(&call, vmid, request, id).await };
+        self.called(call, "delete", format!("vm {vmid}"), request, work).await
+    }
+
+    async fn delete_once(&self, call: &Call, vmid: Vmid, request: DeleteGuest, id: OperationId) -> Result<Answer> {
+        let guest = self.known_guest("guest.delete", vmid).await?;
+        let mirror = self.mirror(guest.node())?;
+        if request.stop_first && guest.making.is_none() {
+            // Queued before the deletion; a stopped guest is left as it is.
+            self.give(call, mirror, vmid, following(&id, "stop")?, Operation::Stop).await?;
+        }
+        let DeleteGuest { purge, destroy_unreferenced, .. } = request;
+        let delete = Operation::Delete(DeleteOptions { purge, destroy_unreferenced });
+        match self.give(call, mirror, vmid, id, delete).await {
+            Err(e) if guest.making.is_some() && (e.kind == ErrorKind::NotFound || is_open(e.kind)) => self.give_up(&guest).await,
+            given => given.map(Answer::Accepted),
+        }
     }
 
     /// Removes the record of a guest that its node has never shown.
@@ -152,76 +143,79 @@ impl ControlPlane {
     ///
     /// With `wait` it returns when the change is made, and [`Answer::Unchanged`] without a task if it is so already.
     pub async fn update(&self, call: &Call, vmid: Vmid, request: UpdateGuest) -> Result<Answer> {
-        self.to_the_end(call, move |plane, call| async move { plane.update_called(&call, vmid, request).await }).await
-    }
-
-    async fn update_called(&self, call: &Call, vmid: Vmid, request: UpdateGuest) -> Result<Answer> {
-        let guest = self.known_guest("guest.update", vmid).await?;
-        checks::digest(&guest, request.digest.as_deref())?;
-        let after = request.patch.apply(guest.spec())?;
-        checks::spec("guest.update", &after)?;
         if call.dry_run {
+            let guest = self.guest_or_missing("guest.update", vmid)?;
+            let after = updated(&guest, &request)?;
             let changes: Vec<String> = request.patch.paths().map(str::to_owned).collect();
             let steps = changes.iter().map(|c| format!("change {c}")).collect();
             let plan = Plan::of("update", vmid, guest.node().clone(), steps);
             return Ok(Answer::Plan(Box::new(Plan { changes, spec: Some(after), ..plan })));
         }
-        let same = after == *guest.spec() && request.name.as_ref().is_none_or(|n| *n == guest.name) && request.revert.is_empty();
-        if same && request.wait && self.is_idle(vmid) {
+        let given = request.clone();
+        let work = move |plane: Self, call: Call, id| async move { plane.update_once(&call, vmid, given, id).await };
+        self.called(call, "update", format!("vm {vmid}"), request, work).await
+    }
+
+    async fn update_once(&self, call: &Call, vmid: Vmid, request: UpdateGuest, id: OperationId) -> Result<Answer> {
+        let guest = self.known_guest("guest.update", vmid).await?;
+        let after = updated(&guest, &request)?;
+        let UpdateGuest { patch, name, digest, revert, wait } = request;
+        let same = after == *guest.spec() && name.as_ref().is_none_or(|n| *n == guest.name) && revert.is_empty();
+        if same && wait && self.is_idle(vmid) {
             return Ok(Answer::Unchanged(vmid));
         }
-        let mirror = self.mirror(guest.node())?.clone();
-        let job = match self.begin(call, "update", format!("vm {vmid}"), &request).await? {
-            Begun::Go(job) => *job,
-            Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
-        };
-        let UpdateGuest { patch, name, digest, revert, wait } = request;
+        let mirror = self.mirror(guest.node())?;
         let operation = Operation::Update(ConfigPatch { spec: patch, name, digest, revert });
-        let result = async {
-            let accepted = self.give(call, &mirror, vmid, job.operation.clone(), operation).await?;
-            if wait {
-                outcome(&*mirror.ended(&accepted.upid).await?)?;
-            }
-            Ok(Accepted { revision: self.guests().revision(), ..accepted })
-        };
-        let result = Box::pin(result).await;
-        self.end(call, job, result.map(Answer::Accepted)).await
+        let accepted = self.give(call, mirror, vmid, id, operation).await?;
+        if wait {
+            outcome(&*mirror.ended(&accepted.upid).await?)?;
+        }
+        Ok(Answer::Accepted(Accepted { revision: self.guests().revision(), ..accepted }))
     }
 
     /// True if no task of the guest is on its way.
-    pub(super) fn is_idle(&self, vmid: Vmid) -> bool {
+    fn is_idle(&self, vmid: Vmid) -> bool {
         let filter = TaskFilter { vmid: Some(vmid), running: Some(true), ..TaskFilter::default() };
         self.tasks(None, &filter).is_empty()
     }
 
     async fn operate(&self, call: &Call, vmid: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
-        let guest = self.known_guest(verb, vmid).await?;
-        let mirror = self.mirror(guest.node())?.clone();
-        self.operate_on(call, &mirror, vmid, verb, operation).await
+        self.operate_if(call, vmid, verb, operation, |_| Ok(())).await
     }
 
-    async fn operate_on(
+    /// An operation on a guest that is `allowed` as it is now.
+    async fn operate_if(
         &self,
         call: &Call,
-        mirror: &Arc<NodeMirror>,
         vmid: Vmid,
         verb: &'static str,
         operation: Operation,
+        allowed: impl FnOnce(&GuestObject) -> Result<()> + Send + 'static,
     ) -> Result<Answer> {
         if call.dry_run {
-            let steps = vec![format!("{verb} vm {vmid}")];
-            return Ok(Answer::Plan(Box::new(Plan::of(verb, vmid, mirror.name().clone(), steps))));
+            let guest = self.guest_or_missing(verb, vmid)?;
+            allowed(&guest)?;
+            return Ok(planned(verb, vmid, guest.node()));
         }
-        let mirror = mirror.clone();
-        let work = |plane: Self, call: Call| async move {
-            let job = match plane.begin(&call, verb, format!("vm {vmid}"), &operation).await? {
-                Begun::Go(job) => *job,
-                Begun::Done(accepted) => return Ok(Answer::Accepted(accepted)),
-            };
-            let result = plane.give(&call, &mirror, vmid, job.operation.clone(), operation).await;
-            plane.end(&call, job, result.map(Answer::Accepted)).await
+        let given = operation.clone();
+        let work = move |plane: Self, call: Call, id| async move {
+            let guest = plane.known_guest(verb, vmid).await?;
+            allowed(&guest)?;
+            plane.give(&call, plane.mirror(guest.node())?, vmid, id, given).await.map(Answer::Accepted)
         };
-        self.to_the_end(call, work).await
+        self.called(call, verb, format!("vm {vmid}"), operation, work).await
+    }
+
+    /// An operation on a node for a guest that need not exist.
+    async fn operate_on(&self, call: &Call, node: &NodeName, owner: Vmid, verb: &'static str, operation: Operation) -> Result<Answer> {
+        if call.dry_run {
+            return self.mirror(node).map(|_| planned(verb, owner, node));
+        }
+        let (node, given) = (node.clone(), operation.clone());
+        let work = move |plane: Self, call: Call, id| async move {
+            plane.give(&call, plane.mirror(&node)?, owner, id, given).await.map(Answer::Accepted)
+        };
+        self.called(call, verb, format!("vm {owner}"), operation, work).await
     }
 
     /// Gives the node an operation on a guest.
@@ -236,6 +230,18 @@ impl ControlPlane {
         let upid = self.submit(mirror, OperationRequest { id, user: call.user.clone(), vmid, operation }).await?;
         Ok(Accepted { vmid, node: mirror.name().clone(), upid, revision: self.guests().revision() })
     }
+}
+
+fn planned(verb: &str, vmid: Vmid, node: &NodeName) -> Answer {
+    Answer::Plan(Box::new(Plan::of(verb, vmid, node.clone(), vec![format!("{verb} vm {vmid}")])))
+}
+
+/// The machine after an update, if the update is allowed.
+fn updated(guest: &GuestObject, request: &UpdateGuest) -> Result<VmSpec> {
+    checks::digest(guest, request.digest.as_deref())?;
+    let after = request.patch.apply(guest.spec())?;
+    checks::spec("guest.update", &after)?;
+    Ok(after)
 }
 
 /// A volume to be made.

@@ -26,6 +26,18 @@ async fn the_same_key_and_request_has_the_same_result_once() {
     world.done(&first.upid).await;
     let started = accepted(world.plane.start(&keyed("k3"), first.vmid).await).await;
     assert_eq!(started, accepted(world.plane.start(&keyed("k3"), first.vmid).await).await);
+    // Also what made its own repetition impossible.
+    let guest = world.plane.guest(first.vmid).unwrap();
+    let mut wanted = guest.spec().clone();
+    wanted.cpu.cores = 2;
+    let patch = SpecPatch::between(guest.spec(), &wanted).unwrap();
+    let update = UpdateGuest { patch, digest: Some(guest.digest()), wait: true, ..UpdateGuest::default() };
+    let updated = accepted(world.plane.update(&keyed("k4"), first.vmid, update.clone()).await).await;
+    assert_eq!(updated, accepted(world.plane.update(&keyed("k4"), first.vmid, update).await).await);
+    let delete = DeleteGuest { stop_first: true, ..DeleteGuest::default() };
+    let gone = accepted(world.plane.delete(&keyed("k5"), first.vmid, delete).await).await;
+    world.done(&gone.upid).await;
+    assert_eq!(gone, accepted(world.plane.delete(&keyed("k5"), first.vmid, delete).await).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
