@@ -243,7 +243,9 @@ async fn blocking<T: Send + 'static>(op: &str, id: PortId, work: impl FnOnce() -
 fn failed(op: &str, subject: impl std::fmt::Display, error: &NetlinkError) -> Error {
     match error {
         NetlinkError::Refused(source) => system_error(op, subject, source),
-        NetlinkError::Socket(_) | NetlinkError::NoAnswer => Error::new(ErrorKind::Unavailable, op, format!("{subject}: {error}")).on(subject),
+        NetlinkError::Socket(_) | NetlinkError::NoAnswer => {
+            Error::new(ErrorKind::Unavailable, op, format!("{subject}: {error}")).on(subject)
+        }
     }
 }
 

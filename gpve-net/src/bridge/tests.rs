@@ -18,7 +18,9 @@ fn only_names_that_ports_get_are_ports() {
     for name in ["tap100i0", "tap999999999i9", "tap100i31"] {
         assert_eq!(port_of(name).unwrap().tap_name(), name);
     }
-    for name in ["tap0", "tap100", "tap100i", "tap100i32", "tap100i00", "tap0100i0", "tap99i0", "xtap100i0", "tap100i0x", "fwpr100p0", "veth100i0"] {
+    for name in
+        ["tap0", "tap100", "tap100i", "tap100i32", "tap100i00", "tap0100i0", "tap99i0", "xtap100i0", "tap100i0x", "fwpr100p0", "veth100i0"]
+    {
         assert_eq!(port_of(name), None, "{name}");
     }
 }

@@ -47,7 +47,10 @@ fn what_was_attached_and_detached_leaves_the_host_as_it_was() {
             plug(&network, &card(nic)).await;
         }
         let in_use = Guest::open(&card(3));
-        for request in [PortRequest { bridge: Some("nosuch0".parse().unwrap()), ..card(9) }, PortRequest { mtu: Some(9000.try_into().unwrap()), ..card(9) }] {
+        for request in [
+            PortRequest { bridge: Some("nosuch0".parse().unwrap()), ..card(9) },
+            PortRequest { mtu: Some(9000.try_into().unwrap()), ..card(9) },
+        ] {
             network.attach(&cx(), &request).await.unwrap_err();
         }
         for nic in 0..4 {
@@ -72,7 +75,10 @@ fn a_port_is_what_pve_makes_and_belongs_to_qemus_user() {
         assert_eq!((&tap["operstate"], &tap["ifalias"]), (&json!("DOWN"), &json!("gpve mtu=1400")));
         let facts = &tap["linkinfo"]["info_data"];
         assert_eq!((&facts["type"], &facts["persist"], &facts["multi_queue"]), (&json!("tap"), &json!(true), &json!(false)));
-        assert_eq!(facts["user"].as_str().map(str::to_owned).or_else(|| facts["user"].as_u64().map(|id| id.to_string())), Some(OWNER.to_string()));
+        assert_eq!(
+            facts["user"].as_str().map(str::to_owned).or_else(|| facts["user"].as_u64().map(|id| id.to_string())),
+            Some(OWNER.to_string())
+        );
         assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv6/conf/tap100i3/disable_ipv6").unwrap().trim(), "1");
         assert_eq!(network.ports(&cx()).await.unwrap(), [port]);
     });

@@ -6,7 +6,6 @@ use gpve_core::types::{ByteSize, DiskFormat, VolumeId, VolumeName};
 use super::catalog::disk_format;
 use super::parse::{DiskPlace, Place, backing_reference};
 use super::plugin::DirStorage;
-use crate::fault::Fault;
 use crate::image::{NewImage, Preallocation, read_header};
 
 #[async_trait]
@@ -34,7 +33,8 @@ impl VolumeClones for DirStorage {
         let _chains = self.inner.chains.lock().await;
         if let Some(volume) = self.present(cx, OP, &clone).await? {
             let parent = volume.parent.as_ref().map(VolumeId::name);
-            let is_same = parent.is_some_and(|name| Place::parse(name.as_str()) == Ok(Place::Disk(DiskPlace::new(base.vmid, base.file.clone()))));
+            let is_same =
+                parent.is_some_and(|name| Place::parse(name.as_str()) == Ok(Place::Disk(DiskPlace::new(base.vmid, base.file.clone()))));
             return if is_same { Ok(Ensured::Already(volume)) } else { Err(Error::already_exists(OP, subject)) };
         }
         let size = self.size_of(cx, &base).await?;
@@ -42,12 +42,8 @@ impl VolumeClones for DirStorage {
         let draft = self.draft(cx, OP, &place).await?;
         let reference = backing_reference(base.vmid, &base.file);
         let format = disk_format(&base).map_err(|fault| fault.boundary(OP, &subject))?;
-        let image = NewImage { size, preallocation: Preallocation::Off, backing: Some((&reference, format)) };
-        let made = async {
-            let made = self.inner.images.create(draft.file(), &image).await;
-            made.map_err(|error| Fault::from(error).boundary(OP, &subject))
-        };
-        cx.run(OP, made).await.map_err(|error| self.explain(error))?;
+        let image = NewImage { size, preallocation: Preallocation::Off, backing: Some((reference, format)) };
+        let draft = self.make_qcow2(cx, OP, &subject, draft, image).await?;
         Ok(Ensured::Made(self.publish(cx, OP, draft, place).await?))
     }
 

@@ -34,8 +34,7 @@ impl VolumeImport for DirStorage {
         }
         let place = Place::Disk(disk);
         let draft = self.draft(cx, OP, &place).await?;
-        let conversion =
-            Conversion { source: &source, snapshot: request.snapshot.as_ref(), target: draft.file(), format: request.format };
+        let conversion = Conversion { source: &source, snapshot: request.snapshot.as_ref(), target: draft.file(), format: request.format };
         let copied = async {
             self.check_extents(&source).await.map_err(|fault| fault.boundary(OP, &subject))?;
             let copied = self.inner.images.convert(cx, &conversion).await;

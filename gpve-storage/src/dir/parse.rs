@@ -323,8 +323,7 @@ fn format_of(content: ContentKind, file: &str) -> Option<String> {
 }
 
 fn backup_format(file: &str) -> Option<&'static str> {
-    const FORMATS: [&str; 11] =
-        ["tgz", "tar", "tar.gz", "tar.lzo", "tar.zst", "tar.bz2", "vma", "vma.gz", "vma.lzo", "vma.zst", "vma.bz2"];
+    const FORMATS: [&str; 11] = ["tgz", "tar", "tar.gz", "tar.lzo", "tar.zst", "tar.bz2", "vma", "vma.gz", "vma.lzo", "vma.zst", "vma.bz2"];
     FORMATS.into_iter().find(|format| stem(file, format).is_some())
 }
 

@@ -17,7 +17,7 @@ use super::config::DirConfig;
 use super::parse::{DiskFile, DiskPlace, Place};
 use super::tool::{Draft, Tree};
 use crate::fault::Fault;
-use crate::image::{NewImage, Preallocation, QemuImg};
+use crate::image::{NewImage, Preallocation, QCOW2_SIZE_MAX, QemuImg, write_blank};
 
 /// How many volumes one listing gives; a directory of this size is not usable by hand either.
 pub const VOLUMES_MAX: usize = 100_000;
@@ -144,6 +144,27 @@ impl DirStorage {
         self.blocking(cx, op, subject, move |inner| Ok(inner.tree.draft(&place)?)).await
     }
 
+    /// Makes a draft an empty qcow2 image.
+    pub(super) async fn make_qcow2(&self, cx: &OpCx, op: &'static str, subject: &str, draft: Draft, image: NewImage) -> Result<Draft> {
+        if image.size > QCOW2_SIZE_MAX {
+            let reason = format!("{} is more than a qcow2 image can hold, which is {}", image.size.pve(), QCOW2_SIZE_MAX.pve());
+            return Err(Error::field(op, "size", reason).on(subject));
+        }
+        if image.preallocation == Preallocation::Off {
+            let written = self.blocking(cx, op, subject, move |_| {
+                write_blank(draft.file(), &image)?;
+                Ok(draft)
+            });
+            return written.await;
+        }
+        let made = async {
+            let made = self.inner.images.create(draft.file(), &image).await;
+            made.map_err(|error| Fault::from(error).boundary(op, subject))
+        };
+        cx.run(op, made).await.map_err(|error| self.explain(error))?;
+        Ok(draft)
+    }
+
     /// Gives a finished file its name and says what it is.
     pub(super) async fn publish(&self, cx: &OpCx, op: &'static str, draft: Draft, place: Place) -> Result<Volume> {
         let subject = format!("{}:{}", self.inner.config.id, place.name());
@@ -249,12 +270,7 @@ impl StoragePlugin for DirStorage {
             let filled = self.blocking(cx, OP, &subject, move |_| fill_raw(draft, size, preallocation));
             draft = filled.await?;
         } else {
-            let image = NewImage { size, preallocation, backing: None };
-            let made = async {
-                let made = self.inner.images.create(draft.file(), &image).await;
-                made.map_err(|error| Fault::from(error).boundary(OP, &subject))
-            };
-            cx.run(OP, made).await.map_err(|error| self.explain(error))?;
+            draft = self.make_qcow2(cx, OP, &subject, draft, NewImage { size, preallocation, backing: None }).await?;
         }
         Ok(Ensured::Made(self.publish(cx, OP, draft, place).await?))
     }

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use gpve_core::ports::ContentKind;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, IFlags, Mode, OFlags, RenameFlags, ResolveFlags, StatVfs, StatxAttributes, StatxFlags};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, FlockOperation, IFlags, Mode, OFlags, RenameFlags, ResolveFlags, StatVfs, StatxAttributes, StatxFlags,
+};
 use rustix::io::Errno;
 
 use super::config::DirConfig;

@@ -112,14 +112,14 @@ fn path_of(file: &File) -> PathBuf {
 }
 
 /// A qcow2 image to make.
-#[derive(Debug, Clone, Copy)]
-pub struct NewImage<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewImage {
     /// Size that a guest sees.
     pub size: ByteSize,
     /// Space taken at once; nothing can be with a backing file.
     pub preallocation: Preallocation,
     /// Name and format of the image below, as they are to stand in the header.
-    pub backing: Option<(&'a str, DiskFormat)>,
+    pub backing: Option<(String, DiskFormat)>,
 }
 
 /// A copy to make in another format.
@@ -163,9 +163,9 @@ impl QemuImg {
     ///
     /// # Errors
     /// [`ImageError::Tool`].
-    pub async fn create(&self, file: &File, image: &NewImage<'_>) -> Result<(), ImageError> {
+    pub async fn create(&self, file: &File, image: &NewImage) -> Result<(), ImageError> {
         let mut run = command("create").args(["-q", "-f", "qcow2"]);
-        match image.backing {
+        match &image.backing {
             // `-u`: the name is relative to the image's place, which qemu-img is not told.
             Some((name, format)) => run = run.arg("-u").arg("-F").arg_value(format.as_str()).arg("-b").arg_value(name),
             None => run = run.arg("-o").option("preallocation=", image.preallocation.as_str()),
@@ -231,8 +231,7 @@ impl QemuImg {
     /// [`ImageError::Tool`].
     pub async fn info(&self, image: &ImageFile) -> Result<ImageInfo, ImageError> {
         let output = self.run(command("info").args(["--output=json", "--image-opts"]).operand(image.options())).await?;
-        parse_info(&output.stdout)
-            .map_err(|source| ImageError::Tool(ExecError::Output { tool: Tool::QEMU_IMG, source: Box::new(source) }))
+        parse_info(&output.stdout).map_err(|source| ImageError::Tool(ExecError::Output { tool: Tool::QEMU_IMG, source: Box::new(source) }))
     }
 
     async fn run(&self, invocation: Invocation) -> Result<gpve_exec::Output, ExecError> {

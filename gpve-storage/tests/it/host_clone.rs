@@ -1,7 +1,6 @@
 use gpve_core::error::ErrorKind;
 use gpve_core::ports::{
-    BackingFile, CloneVolume, Ensured, ImportVolume, StoragePlugin as _, Volume, VolumeAccess, VolumeFilter,
-    VolumeMode, VolumeResize as _,
+    BackingFile, CloneVolume, Ensured, ImportVolume, StoragePlugin as _, Volume, VolumeAccess, VolumeFilter, VolumeMode, VolumeResize as _,
 };
 use gpve_core::testing::conformance::VolumeBytes as _;
 use gpve_core::types::{DiskFormat, VolumeId};
@@ -68,10 +67,8 @@ async fn every_image_that_a_clone_reads_through_is_named_when_it_is_attached() {
 
     let access = local.storage.attach(&cx(), last.id.name(), VolumeMode::Write).await.unwrap();
     let below = |relative: &str, format| BackingFile { path: local.path(relative), format };
-    let backing = vec![
-        below("images/101/base-101-disk-0.qcow2", DiskFormat::Qcow2),
-        below("images/100/base-100-disk-0.raw", DiskFormat::Raw),
-    ];
+    let backing =
+        vec![below("images/101/base-101-disk-0.qcow2", DiskFormat::Qcow2), below("images/100/base-100-disk-0.raw", DiskFormat::Raw)];
     let path = local.path("images/102/vm-102-disk-0.qcow2");
     assert_eq!(access, VolumeAccess::File { path, format: DiskFormat::Qcow2, read_only: false, backing });
     assert_eq!(local.read(&last.id, 5).await, b"first");
@@ -106,8 +103,7 @@ async fn only_a_base_is_cloned_and_a_base_is_written_no_more() {
     needs_qemu_img!();
     let local = Local::new();
     let volume = local.disk(100, "4Mi", DiskFormat::Qcow2).await;
-    let request =
-        CloneVolume { source: volume.id.name().clone(), snapshot: None, name: name("101/vm-101-disk-0.qcow2"), owner: vmid(101) };
+    let request = CloneVolume { source: volume.id.name().clone(), snapshot: None, name: name("101/vm-101-disk-0.qcow2"), owner: vmid(101) };
     assert_eq!(local.clones().linked(&cx(), &request).await.unwrap_err().kind, ErrorKind::FailedPrecondition);
 
     let base = local.clones().make_base(&cx(), volume.id.name()).await.unwrap();

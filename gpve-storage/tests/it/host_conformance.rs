@@ -9,8 +9,7 @@ async fn passes(local: &Local) {
     let outside = tempfile::NamedTempFile::new().unwrap();
     let bytes: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 251) as u8).collect();
     std::fs::write(outside.path(), &bytes).unwrap();
-    let image =
-        VolumeAccess::File { path: outside.path().into(), format: DiskFormat::Raw, read_only: true, backing: Vec::new() };
+    let image = VolumeAccess::File { path: outside.path().into(), format: DiskFormat::Raw, read_only: true, backing: Vec::new() };
     let fixture = StorageFixture { image: Some((image, bytes)), ..StorageFixture::new(Qemu) };
     storage(&local.storage, fixture).await;
 }

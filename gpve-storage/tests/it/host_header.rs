@@ -2,9 +2,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gpve_core::types::DiskFormat;
+use gpve_core::types::{ByteSize, DiskFormat};
 use gpve_exec::{System, Tools};
-use gpve_storage::image::{ImageFile, Progress, QemuImg, ReferenceKind, parse_info, read_header, read_snapshots};
+use gpve_storage::image::{
+    ImageFile, NewImage, Preallocation, Progress, QCOW2_SIZE_MAX, QemuImg, ReferenceKind, parse_info, read_header, read_snapshots,
+    write_blank,
+};
 
 use crate::support::{needs_qemu_img, qemu_img};
 
@@ -126,4 +129,41 @@ fn an_image_cut_short_anywhere_is_an_error_and_no_more() {
             let _ = read_header(&bytes[..len], format(&path));
         }
     }
+}
+
+#[tokio::test]
+async fn an_empty_image_written_here_is_what_qemu_img_makes() {
+    needs_qemu_img!();
+    let directory = tempfile::tempdir().unwrap();
+    let tool = QemuImg::new(Arc::new(System::new(Tools::system())));
+    let backing = || Some(("../100/base-100-disk-0.raw".to_owned(), DiskFormat::Raw));
+    let largest = QCOW2_SIZE_MAX.bytes();
+    for (number, (bytes, backing)) in
+        [(512, None), (1 << 20, backing()), (513 << 20, None), (1 << 45, backing()), (largest, None)].into_iter().enumerate()
+    {
+        let image = NewImage { size: ByteSize::from_bytes(bytes), preallocation: Preallocation::Off, backing };
+        let of = |who: &str| {
+            let path = directory.path().join(format!("{number}-{who}.qcow2"));
+            let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+            (path, file)
+        };
+        let ((ours, our_file), (theirs, their_file)) = (of("ours"), of("theirs"));
+        write_blank(&our_file, &image).unwrap();
+        tool.create(&their_file, &image).await.unwrap();
+        let facts = |path: &Path| {
+            let printed = qemu_img(&["info", "-f", "qcow2", "--output=json", path.to_str().unwrap()]);
+            let mut info: serde_json::Value = serde_json::from_str(&printed).unwrap();
+            for own in ["filename", "actual-size", "children", "full-backing-filename"] {
+                info.as_object_mut().unwrap().remove(own);
+            }
+            info
+        };
+        assert_eq!(facts(&ours), facts(&theirs));
+        if image.backing.is_none() {
+            let checked = qemu_img(&["check", "-f", "qcow2", ours.to_str().unwrap()]);
+            assert!(checked.contains("No errors were found"), "{checked}");
+        }
+    }
+    let too_large = NewImage { size: ByteSize::from_bytes(largest + 512), preallocation: Preallocation::Off, backing: None };
+    assert!(write_blank(&File::create(directory.path().join("x")).unwrap(), &too_large).is_err());
 }

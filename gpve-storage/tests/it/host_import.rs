@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use gpve_core::error::ErrorKind;
 use gpve_core::ports::{
-    Cancel, CancelHandle, Ensured, ImportVolume, LogSink, OpCx, StoragePlugin as _, VolumeAccess, VolumeFilter,
-    VolumeMode,
+    Cancel, CancelHandle, Ensured, ImportVolume, LogSink, OpCx, StoragePlugin as _, VolumeAccess, VolumeFilter, VolumeMode,
 };
 use gpve_core::testing::conformance::VolumeBytes as _;
 use gpve_core::types::DiskFormat;

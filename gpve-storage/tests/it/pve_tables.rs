@@ -27,7 +27,15 @@ fn facts(place: &Place) -> Value {
     match place {
         Place::Disk(disk) => {
             let (base_id, base) = disk.base.as_ref().map(|(id, file)| (id.to_string(), file.name().to_owned())).unzip();
-            json!(["images", disk.file.name(), disk.vmid.to_string(), base, base_id, disk.file.is_base().then_some("base-"), disk.file.format()])
+            json!([
+                "images",
+                disk.file.name(),
+                disk.vmid.to_string(),
+                base,
+                base_id,
+                disk.file.is_base().then_some("base-"),
+                disk.file.format()
+            ])
         }
         Place::File(file) => {
             let name = file.inner.as_ref().map_or(file.file.clone(), |inner| format!("{}/{inner}", file.file));
@@ -109,7 +117,8 @@ fn lay_out(local: &Local, case: &Value) {
     for (index, file) in case["files"].as_array().unwrap().iter().enumerate() {
         let relative = file.as_str().unwrap().strip_prefix("/STORAGE_DIR/").unwrap();
         let path = local.file(relative, b"");
-        let format = ["qcow2", "vmdk"].into_iter().find(|format| relative.ends_with(&format!(".{format}")) && relative.starts_with("images/"));
+        let format =
+            ["qcow2", "vmdk"].into_iter().find(|format| relative.ends_with(&format!(".{format}")) && relative.starts_with("images/"));
         let parent = parents.and_then(|parents| parents.get(index)).and_then(Value::as_str);
         let mut args = vec!["create", "-q", "-u", "-f", format.unwrap_or("raw")];
         if let Some(parent) = parent {

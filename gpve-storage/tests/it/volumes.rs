@@ -151,8 +151,11 @@ async fn an_upload_appears_only_when_it_is_whole() {
 #[tokio::test]
 async fn only_files_of_fitting_content_are_taken_in() {
     let local = Local::new();
-    let cases = [(ContentKind::Images, "x.raw"), (ContentKind::Backup, "vzdump-qemu-100-2026_01_01-00_00_00.vma"), (ContentKind::Rootdir, "100")];
-    for (content, file) in cases.into_iter().chain([(ContentKind::Iso, "x.exe"), (ContentKind::Import, "x.iso"), (ContentKind::Vztmpl, "x.iso")]) {
+    let cases =
+        [(ContentKind::Images, "x.raw"), (ContentKind::Backup, "vzdump-qemu-100-2026_01_01-00_00_00.vma"), (ContentKind::Rootdir, "100")];
+    for (content, file) in
+        cases.into_iter().chain([(ContentKind::Iso, "x.exe"), (ContentKind::Import, "x.iso"), (ContentKind::Vztmpl, "x.iso")])
+    {
         let mut bytes = stream::iter([Ok(Bytes::from_static(b"x"))]);
         let error = VolumeUpload::upload(&local.storage, &cx(), content, file, &mut bytes).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput, "{content} {file}: {error:?}");
