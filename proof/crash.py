@@ -53,7 +53,8 @@ def adoption(steps, server):
         for vmid in range(BOOTED, BOOTED + GUESTS):
             own = disk if vmid == BOOTED else {"scsi0": "local:1"}
             api.done(api.call("POST", "/nodes/%s/qemu" % gpve.NODE, **dict(CREATE, vmid=vmid, name="crash-%d" % vmid, start=1, **own)))
-        gpve.expect(len(pids(api)) == GUESTS, "running: %s" % pids(api))
+        # They are started by tasks of their own.
+        gpve.until("the start of all guests", lambda: len(pids(api)) == GUESTS, gpve.TASK_S)
     with contextlib.closing(gpve.Console(server, api.session, BOOTED)) as console:
         console.until("gpve-guest up")
         boot = console.ask("gpve-info", r"uptime=(\d+).*boot=([0-9a-f-]{36})")
