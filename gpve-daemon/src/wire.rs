@@ -1,6 +1,7 @@
 //! The composition root: the only place that constructs adapters.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use gpve_core::error::{Error, Result};
 use gpve_core::node::{NodeBuilder, NodeEngine};
 use gpve_core::ports::{Clock, GuestDriver, Host, NetworkBackend, Store, StoragePlugin};
 use gpve_core::testing::mem::{MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
-use gpve_core::types::NodeName;
+use gpve_core::types::{IfName, NodeName};
 use gpve_exec::{Identity, System, Tools};
 use gpve_net::{NetConfig, detect};
-use gpve_qmp::qemu::config::QemuConfig;
+use gpve_qmp::qemu::config::{QemuConfig, TapOpener};
 use gpve_qmp::qemu::driver::QemuDriver;
 use gpve_storage::{DirConfig, DirStorage};
 use gpve_store::EmbeddedStore;
@@ -146,7 +147,8 @@ async fn real(options: &NodeOptions, clock: &Arc<dyn Clock>) -> Result<Adapters>
         identity,
         tools: Tools::system(),
         clock: Arc::clone(clock),
-    })?;
+    })?
+    .with_taps(Arc::new(Taps));
     let verdict = driver.accelerator().await.clone();
     tracing::info!(reason = verdict.reason, proven = verdict.proven, "KVM was probed");
     let accelerator = if verdict.proven { "kvm" } else { "tcg" };
@@ -199,5 +201,14 @@ fn guest_identity(user: &str) -> Result<Option<Identity>> {
     match ids {
         Some((uid, gid)) => Ok(Some(Identity { uid, gid, groups: Vec::new() })),
         None => Err(Error::field("wire", "guest-user", format!("there is no user '{user}': make one with 'useradd --system {user}'"))),
+    }
+}
+
+/// Joins QEMU and the host's network: an unprivileged QEMU may not open `/dev/net/tun`, so it is given the queues open.
+struct Taps;
+
+impl TapOpener for Taps {
+    fn open(&self, interface: &IfName, queues: u8) -> std::io::Result<Vec<OwnedFd>> {
+        (0..queues).map(|_| gpve_net::Tap::open(interface, queues > 1).map(Into::into)).collect()
     }
 }
