@@ -24,11 +24,12 @@ pub struct GuestEntry {
     pub usage: GuestUsage,
 }
 
-/// All guests as of one revision of the store. Cheap to hold; never changes.
+/// All guests as of one revision of the store. Cheap to clone and to hold; never changes.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     revision: Revision,
-    guests: BTreeMap<Vmid, GuestEntry>,
+    /// Apart from the revision, so that it is copied only when a guest changes while somebody reads.
+    guests: Arc<BTreeMap<Vmid, GuestEntry>>,
 }
 
 impl Snapshot {
@@ -68,7 +69,7 @@ pub(super) enum GuestChange {
 
 #[derive(Debug, Default)]
 struct State {
-    snapshot: Arc<Snapshot>,
+    snapshot: Snapshot,
     names: HashMap<(Namespace, String), Vmid>,
     leased: BTreeSet<Vmid>,
     settings: BTreeMap<NodeName, NodeSettings>,
@@ -91,7 +92,7 @@ impl Cache {
     }
 
     /// All guests now.
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(super) fn snapshot(&self) -> Snapshot {
         self.read(|s| s.snapshot.clone())
     }
 
@@ -176,9 +177,8 @@ impl Cache {
         self.write(|state| {
             let old = state.snapshot.clone();
             let usage = |e: &mut GuestEntry| e.usage = old.get(e.guest.id()).map(|o| o.usage).unwrap_or_default();
-            let snapshot = Arc::make_mut(&mut fresh.snapshot);
-            snapshot.guests.values_mut().for_each(usage);
-            snapshot.revision = listing.revision;
+            Arc::make_mut(&mut fresh.snapshot.guests).values_mut().for_each(usage);
+            fresh.snapshot.revision = listing.revision;
             *state = fresh;
         });
         self.revision.send_replace(listing.revision);
@@ -193,7 +193,7 @@ impl Cache {
                     Change::Delete(key) => state.delete(key, batch.revision),
                 }
             }
-            Arc::make_mut(&mut state.snapshot).revision = batch.revision;
+            state.snapshot.revision = batch.revision;
             while state.history.len() > HISTORY_MAX {
                 if let Some((revision, _)) = state.history.pop_front() {
                     state.floor = revision;
@@ -206,7 +206,7 @@ impl Cache {
     /// Takes in fresh figures.
     pub(super) fn set_usage(&self, usage: &[(Vmid, GuestUsage)]) {
         self.write(|state| {
-            let guests = &mut Arc::make_mut(&mut state.snapshot).guests;
+            let guests = Arc::make_mut(&mut state.snapshot.guests);
             for (vmid, usage) in usage {
                 if let Some(entry) = guests.get_mut(vmid) {
                     entry.usage = *usage;
@@ -252,7 +252,7 @@ impl State {
         let meta = &guest.object.metadata;
         let (vmid, revision) = (guest.id(), guest.revision);
         self.names.insert((meta.namespace.clone(), meta.name.clone()), vmid);
-        let guests = &mut Arc::make_mut(&mut self.snapshot).guests;
+        let guests = Arc::make_mut(&mut self.snapshot.guests);
         let usage = guests.get(&vmid).map(|e| e.usage).unwrap_or_default();
         let change = match guests.insert(vmid, GuestEntry { guest: guest.clone(), usage }) {
             None => GuestChange::Added(guest),
@@ -263,7 +263,7 @@ impl State {
 
     fn delete(&mut self, key: &Key, revision: Revision) {
         if let Some(vmid) = keys::vmid_of(key) {
-            let gone = Arc::make_mut(&mut self.snapshot).guests.remove(&vmid).map(|e| e.guest);
+            let gone = Arc::make_mut(&mut self.snapshot.guests).remove(&vmid).map(|e| e.guest);
             if let Some(meta) = gone.as_ref().map(|g| &g.object.metadata) {
                 self.names.remove(&(meta.namespace.clone(), meta.name.clone()));
             }

@@ -57,7 +57,7 @@ impl std::fmt::Debug for ControlPlane {
 /// Reading. Nothing here asks a node or a disk, except where it says so.
 impl ControlPlane {
     /// All guests as of now. Costs one lock and one reference count, however many guests there are.
-    pub fn guests(&self) -> Arc<Snapshot> {
+    pub fn guests(&self) -> Snapshot {
         self.inner.records.cache.snapshot()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::engine::NodeEngine;
 use crate::error::{Error, Result};
-use crate::ports::{Clock, GuestDriver, Host, NetworkBackend, Store, StoragePlugin};
+use crate::ports::{Clock, GuestDriver, Host, NetworkBackend, StoragePlugin, Store};
 use crate::types::{NodeName, StorageId};
 
 /// Takes the ports of a node engine. Everything but storages is required.

@@ -17,8 +17,8 @@ use super::task::{Task, Tasks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::vm::Phase;
 use crate::ports::{
-    AgentCall, ByteStream, ConsoleKind, ContentRequest, Expect, Mutation, Node, NodeInfo, Observed, ObservationStream, OpCx,
-    Operation, OperationRequest, Seq, StoragePlugin, TaskFilter, TaskLogLine, TaskReport, TaskState, Txn, VolumeReport,
+    AgentCall, ByteStream, ConsoleKind, ContentRequest, Expect, Mutation, Node, NodeInfo, ObservationStream, Observed, OpCx, Operation,
+    OperationRequest, Seq, StoragePlugin, TaskFilter, TaskLogLine, TaskReport, TaskState, Txn, VolumeReport,
 };
 use crate::types::{NodeName, OperationId, StorageId, TaskKind, Timestamp, Upid, UserId, Vmid};
 
@@ -131,6 +131,12 @@ impl Inner {
             }
             self.forget(vmid);
         }
+    }
+
+    /// Ends a task that never began, together with the guest that was reserved for it: no crash can come between.
+    pub(super) async fn end_unbegun(&self, task: &Task, state: TaskState) -> Result<()> {
+        let (also, reserved) = unreserve(task)?;
+        task.end(state, also, || reserved.into_iter().for_each(|vmid| self.forget(vmid))).await
     }
 
     /// A task id for `request`, now.
@@ -357,8 +363,7 @@ impl Node for NodeEngine {
     async fn cancel(&self, upid: &Upid) -> Result<()> {
         let task = self.inner.tasks.cancel(upid)?;
         if task.report().state == TaskState::Queued {
-            let (also, reserved) = unreserve(&task)?;
-            task.end(TaskState::Cancelled, also, || reserved.into_iter().for_each(|vmid| self.inner.forget(vmid))).await?;
+            self.inner.end_unbegun(&task, TaskState::Cancelled).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::engine::Inner;
 use super::env::Env;
 use super::keys;
 use super::record::GuestRecord;
-use super::task::{Task, Work};
+use super::task::Task;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::vm::{Context, Effect, FailCause, Input, Observation, Phase, ProcessState, Request, Vm};
 use crate::lifecycle::{Admission, Machine};
@@ -164,7 +164,7 @@ pub(super) async fn run(node: Arc<Inner>, guest: Arc<Guest>, mut jobs: mpsc::Rec
     jobs.close();
     while let Some(job) = jobs.recv().await {
         if let Job::Task(task) = job {
-            end(&task, TaskState::Failed(format!("VM {} does not exist", env.vmid())), Vec::new()).await;
+            end_unbegun(&env, &task, TaskState::Failed(format!("VM {} does not exist", env.vmid()))).await;
         }
     }
 }
@@ -279,13 +279,13 @@ async fn process_gone(env: &Env, exit: Exit) -> Then {
 async fn perform(env: &Env, task: &Arc<Task>) -> Then {
     let Some(work) = task.work() else { return Then::GoOn };
     if task.cancel().is_cancelled() && work.position.is_none() {
-        end(task, TaskState::Cancelled, Vec::new()).await;
-        return undo_reservation(env, &work).await;
+        end_unbegun(env, task, TaskState::Cancelled).await;
+        return still_there(env);
     }
     let operation = work.request.operation.clone();
     let request = Request::from(&operation);
     let resumed = work.position.is_some();
-    if !resumed && let Some(then) = refuse(env, task, &operation, request).await {
+    if !resumed && let Some(then) = refuse(env, task, request).await {
         return then;
     }
     begin(env, task, request, resumed).await;
@@ -298,7 +298,7 @@ async fn perform(env: &Env, task: &Arc<Task>) -> Then {
 }
 
 /// Refuses what the phase does not allow; `None` means go on.
-async fn refuse(env: &Env, task: &Arc<Task>, operation: &Operation, request: Request) -> Option<Then> {
+async fn refuse(env: &Env, task: &Arc<Task>, request: Request) -> Option<Then> {
     let record = env.record();
     let context = Context { vmid: env.vmid(), template: record.spec.template, protected: record.spec.protection == Some(true) };
     match Vm::admit(&record.phase, &context, request) {
@@ -309,27 +309,9 @@ async fn refuse(env: &Env, task: &Arc<Task>, operation: &Operation, request: Req
             Some(Then::GoOn)
         }
         Admission::Deny(denial) => {
-            end(task, TaskState::Failed(denial.to_string()), Vec::new()).await;
-            if let Operation::Clone(clone) = operation {
-                env.node.give_up_reserved(clone.target).await;
-            }
-            Some(Then::GoOn)
+            end_unbegun(env, task, TaskState::Failed(denial.to_string())).await;
+            Some(still_there(env))
         }
-    }
-}
-
-/// A task that never began may have reserved guests when it was accepted.
-async fn undo_reservation(env: &Env, work: &Work) -> Then {
-    match &work.request.operation {
-        Operation::Create { .. } => {
-            env.node.give_up_reserved(env.vmid()).await;
-            Then::Gone
-        }
-        Operation::Clone(clone) => {
-            env.node.give_up_reserved(clone.target).await;
-            Then::GoOn
-        }
-        _ => Then::GoOn,
     }
 }
 
@@ -355,6 +337,12 @@ async fn begin(env: &Env, task: &Task, request: Request, resumed: bool) {
 
 async fn end(task: &Task, state: TaskState, also: Vec<Mutation>) {
     end_with(task, state, also, || ()).await;
+}
+
+async fn end_unbegun(env: &Env, task: &Task, state: TaskState) {
+    if let Err(e) = env.node.end_unbegun(task, state).await {
+        tracing::error!(task = %task.upid(), error = %e.report(), "the end of a task could not be written down");
+    }
 }
 
 async fn end_with(task: &Task, state: TaskState, also: Vec<Mutation>, then: impl FnOnce() + Send) {

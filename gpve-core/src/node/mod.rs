@@ -30,7 +30,7 @@ pub(crate) mod wiring;
 
 pub use builder::NodeBuilder;
 pub use engine::NodeEngine;
-pub use remote::{Loopback, RemoteNode, Transport, answer, open};
 pub(crate) use env::Env;
 pub(crate) use memo::{Memo, PlannedVolume, VolumeOrigin};
 pub(crate) use record::GuestRecord;
+pub use remote::{Loopback, RemoteNode, Transport, answer, open};

@@ -93,8 +93,7 @@ async fn found_gone(node: &Arc<Inner>, guest: &Arc<Guest>) {
 
 /// Puts interrupted tasks back into their guests' queues, the one that was under way first.
 fn resume(node: &Arc<Inner>, open: &[Arc<Task>]) {
-    let (begun, waiting): (Vec<_>, Vec<_>) =
-        open.iter().partition(|t| t.work().is_some_and(|w| w.position.is_some()));
+    let (begun, waiting): (Vec<_>, Vec<_>) = open.iter().partition(|t| t.work().is_some_and(|w| w.position.is_some()));
     for task in begun.into_iter().chain(waiting) {
         let Some(work) = task.work() else { continue };
         if let Operation::Clone(clone) = &work.request.operation {

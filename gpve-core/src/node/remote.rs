@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    AgentCall, ByteStream, ConsoleKind, ContentRequest, Node, NodeInfo, Observation, ObservationStream, OperationRequest, Seq,
-    TaskFilter, TaskLogLine, TaskReport, VolumeReport,
+    AgentCall, ByteStream, ConsoleKind, ContentRequest, Node, NodeInfo, Observation, ObservationStream, OperationRequest, Seq, TaskFilter,
+    TaskLogLine, TaskReport, VolumeReport,
 };
 use crate::types::{NodeName, Upid, Vmid};
 

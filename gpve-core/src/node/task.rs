@@ -12,8 +12,8 @@ use super::memo::Memo;
 use super::observe::Hub;
 use crate::error::{Error, Result};
 use crate::ports::{
-    Cancel, CancelHandle, Clock, ListRequest, LogSink, Mutation, Observed, OperationRequest, Store, TaskFilter, TaskLogLine,
-    TaskReport, TaskState, Txn, TxnOutcome,
+    Cancel, CancelHandle, Clock, ListRequest, LogSink, Mutation, Observed, OperationRequest, Store, TaskFilter, TaskLogLine, TaskReport,
+    TaskState, Txn, TxnOutcome,
 };
 use crate::saga::{Position, SagaLog};
 use crate::types::{OperationId, Timestamp, Upid, Vmid};
@@ -357,9 +357,8 @@ impl Tasks {
         let limit = if filter.limit == 0 { TaskFilter::MAX } else { filter.limit.min(TaskFilter::MAX) };
         let table = self.read_table();
         let reports = table.by_serial.values().rev().map(|t| t.report());
-        let wanted = reports.filter(|r| {
-            filter.vmid.is_none_or(|v| v == r.vmid) && filter.running.is_none_or(|run| run != r.state.is_final())
-        });
+        let wanted =
+            reports.filter(|r| filter.vmid.is_none_or(|v| v == r.vmid) && filter.running.is_none_or(|run| run != r.state.is_final()));
         wanted.skip(filter.start).take(limit).collect()
     }
 

@@ -8,8 +8,8 @@ use super::memo::{PlannedVolume, VolumeOrigin};
 use super::task::Task;
 use crate::error::{Error, Result};
 use crate::ports::{
-    CloneVolume, ContentRequest, CreateVolume, Ensured, ImportVolume, LogSink, OpCx, Operation, StorageReport, TaskState,
-    Volume, VolumeAccess, VolumeMode, VolumeReport,
+    CloneVolume, ContentRequest, CreateVolume, Ensured, ImportVolume, LogSink, OpCx, Operation, StorageReport, TaskState, Volume,
+    VolumeAccess, VolumeMode, VolumeReport,
 };
 use crate::types::{ByteSize, DiskFormat, DiskSource, DiskSpec, ImportSource, StorageId, VmSpec, Vmid, VolumeId, VolumeName};
 
@@ -65,8 +65,7 @@ pub(crate) async fn free_volume(
     format: DiskFormat,
     planned: &[PlannedVolume],
 ) -> Result<VolumeId> {
-    let taken: Vec<VolumeName> =
-        planned.iter().filter(|p| p.id.storage() == storage).map(|p| p.id.name().clone()).collect();
+    let taken: Vec<VolumeName> = planned.iter().filter(|p| p.id.storage() == storage).map(|p| p.id.name().clone()).collect();
     let name = env.storage(storage)?.free_name(cx, owner, format, &taken).await?;
     Ok(VolumeId::new(storage.clone(), name))
 }
@@ -76,9 +75,7 @@ pub(crate) async fn make(env: &Env, cx: &OpCx, owner: Vmid, planned: &PlannedVol
     let plugin = env.storage(planned.id.storage())?;
     let name = planned.id.name().clone();
     let made = match &planned.from {
-        VolumeOrigin::Empty { size, format } => {
-            plugin.create(cx, &CreateVolume { name, owner, format: *format, size: *size }).await?
-        }
+        VolumeOrigin::Empty { size, format } => plugin.create(cx, &CreateVolume { name, owner, format: *format, size: *size }).await?,
         VolumeOrigin::Image { from, source_format, snapshot, format } => {
             let import = plugin.import().ok_or_else(|| cannot(&planned.id, "import images"))?;
             let source = open_source(env, cx, from, *source_format).await?;
@@ -189,10 +186,11 @@ pub(super) async fn perform_without_guest(node: Arc<Inner>, task: Arc<Task>) {
             allocate(&node, &cx, work.request.vmid, storage, name.as_ref(), *format, *size).await.map(drop)
         }
         Operation::DestroyVolume { volume } => destroy(&node, &cx, volume).await,
-        _ => Err(Error::internal("task", "this operation needs a guest")),
+        _ => Err(Error::not_found("task", format!("VM {} does not exist", work.request.vmid))),
     };
     let state = done.map_or_else(|e| TaskState::Failed(e.report()), |()| TaskState::Ok);
-    if let Err(e) = task.end(state, Vec::new(), || ()).await {
+    // A task that waited for a guest which was deleted before a restart may have reserved another one.
+    if let Err(e) = node.end_unbegun(&task, state).await {
         tracing::error!(task = %task.upid(), error = %e.report(), "the end of a task could not be written down");
     }
 }

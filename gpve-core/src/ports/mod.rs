@@ -22,19 +22,17 @@ pub use clock::Clock;
 pub use cx::{Cancel, CancelHandle, Ensured, LogSink, OpCx, Removed};
 pub use events::{Event, EventFilter, EventKind, EventSubscription, Events, Received};
 pub use guest::{
-    AttachedPort, AttachedVolume, Exit, Guest, GuestDriver, GuestType, Live, LiveEvent, LiveEvents, LiveStatus,
-    KILL_TIMEOUT, LimitSpec, Prepared, ProcessId, RunRecord, RunState, Wired,
+    AttachedPort, AttachedVolume, Exit, Guest, GuestDriver, GuestType, KILL_TIMEOUT, LimitSpec, Live, LiveEvent, LiveEvents, LiveStatus,
+    Prepared, ProcessId, RunRecord, RunState, Wired,
 };
-pub use guest_facets::{
-    Agent, AgentExec, AgentExecStatus, ByteStream, Console, ConsoleKind, Hotplug, HotplugChange, LiveSnapshots,
-};
+pub use guest_facets::{Agent, AgentExec, AgentExecStatus, ByteStream, Console, ConsoleKind, Hotplug, HotplugChange, LiveSnapshots};
 pub use host::Host;
 pub use network::{BridgeInfo, NetworkBackend, NetworkCapabilities, Port, PortAccess, PortId, PortRequest};
 pub use node::{Node, ObservationStream};
 pub use node_message::{
-    AgentCall, ConfigPatch, DeleteOptions, GuestReport, NodeInfo, Observation, Observed, Operation, OperationRequest,
-    ResizeTo, ShutdownOptions, SnapshotReport, StorageReport, TaskFilter, TaskLogLine, TaskReport, TaskState, CloneOptions,
-    VolumeReport, ContentRequest, Seq,
+    AgentCall, CloneOptions, ConfigPatch, ContentRequest, DeleteOptions, GuestReport, NodeInfo, Observation, Observed, Operation,
+    OperationRequest, ResizeTo, Seq, ShutdownOptions, SnapshotReport, StorageReport, TaskFilter, TaskLogLine, TaskReport, TaskState,
+    VolumeReport,
 };
 pub use scheduler::{NodeView, Placement, PlacementRequest, Scheduler, Unplaceable};
 pub use storage::{
@@ -42,6 +40,6 @@ pub use storage::{
     VolumeAccess, VolumeClones, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
 };
 pub use store::{
-    Change, Entry, Expect, Key, LeaseId, ListRequest, Listing, Mutation, Revision, Store, StoreError, Txn, TxnOutcome,
-    Watch, WatchBatch, WatchRequest,
+    Change, Entry, Expect, Key, LeaseId, ListRequest, Listing, Mutation, Revision, Store, StoreError, Txn, TxnOutcome, Watch, WatchBatch,
+    WatchRequest,
 };

@@ -10,8 +10,8 @@ use super::guest_facets::AgentExec;
 use super::storage::{StorageCapabilities, StorageStatus, Volume, VolumeFilter};
 use crate::patch::SpecPatch;
 use crate::types::{
-    ByteSize, DiskFormat, DiskSlot, GuestName, GuestPhase, GuestUsage, NodeName, OperationId, SnapName, StorageId,
-    Timestamp, Upid, UserId, Vmid, VmSpec, VolumeId, VolumeName,
+    ByteSize, DiskFormat, DiskSlot, GuestName, GuestPhase, GuestUsage, NodeName, OperationId, SnapName, StorageId, Timestamp, Upid, UserId,
+    VmSpec, Vmid, VolumeId, VolumeName,
 };
 
 /// Position in a node's observations; grows by one.

@@ -33,8 +33,7 @@ pub enum ContentKind {
 
 impl ContentKind {
     /// Every kind.
-    pub const ALL: [ContentKind; 7] =
-        [Self::Images, Self::Iso, Self::Backup, Self::Snippets, Self::Rootdir, Self::Vztmpl, Self::Import];
+    pub const ALL: [ContentKind; 7] = [Self::Images, Self::Iso, Self::Backup, Self::Snippets, Self::Rootdir, Self::Vztmpl, Self::Import];
 
     /// PVE's word.
     pub const fn as_str(self) -> &'static str {
@@ -59,9 +58,10 @@ impl std::fmt::Display for ContentKind {
 impl std::str::FromStr for ContentKind {
     type Err = crate::types::TextError;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|k| k.as_str() == s).ok_or_else(|| {
-            crate::types::TextError::new(s, "content type", "one of images, iso, backup, snippets, rootdir, vztmpl, import")
-        })
+        Self::ALL
+            .into_iter()
+            .find(|k| k.as_str() == s)
+            .ok_or_else(|| crate::types::TextError::new(s, "content type", "one of images, iso, backup, snippets, rootdir, vztmpl, import"))
     }
 }
 

@@ -12,12 +12,7 @@ use crate::saga::{Step, Steps};
 use crate::types::{DiskFormat, DiskSource, ImportSource, MacAddr, PropertyValue, VmSpec, Vmid, VolumeId};
 
 pub(super) fn steps(options: &CloneOptions) -> Steps<Env, Memo> {
-    vec![
-        Box::new(Reserve(options.target)),
-        Box::new(Plan(options.clone())),
-        Box::new(MakeVolumes),
-        Box::new(RecordTarget(options.target)),
-    ]
+    vec![Box::new(Reserve(options.target)), Box::new(Plan(options.clone())), Box::new(MakeVolumes), Box::new(RecordTarget(options.target))]
 }
 
 /// The target was reserved when the task was accepted; undoing gives it up.
@@ -106,9 +101,9 @@ impl Plan {
         let storage = self.0.storage.clone().unwrap_or_else(|| source.storage().clone());
         let formats = &env.storage(&storage)?.capabilities().formats;
         let format = self.0.format.or(formats.contains(&volume.format).then_some(volume.format)).or(formats.first().copied());
-        let format = format.filter(|f| formats.contains(f)).ok_or_else(|| {
-            Error::field("guest.clone", "format", format!("storage '{storage}' cannot make disks of this format"))
-        })?;
+        let format = format
+            .filter(|f| formats.contains(f))
+            .ok_or_else(|| Error::field("guest.clone", "format", format!("storage '{storage}' cannot make disks of this format")))?;
         let from = ImportSource::Volume(source.clone());
         Ok((storage, VolumeOrigin::Image { from, source_format: volume.format, snapshot: self.0.snapshot.clone(), format }))
     }
@@ -120,7 +115,9 @@ impl Plan {
         let plugin = env.storage(source.storage())?;
         let missing = || Error::not_found("guest.clone", format!("volume '{source}'"));
         let volume = plugin.get(cx, source.name()).await?.ok_or_else(missing)?;
-        let refuse = |why: &str| Err(Error::unsupported("guest.clone", format!("Linked clone feature is not supported for drive '{source}': {why}")));
+        let refuse = |why: &str| {
+            Err(Error::unsupported("guest.clone", format!("Linked clone feature is not supported for drive '{source}': {why}")))
+        };
         if !env.record().spec.template {
             return refuse("only templates can be cloned without copying; use a full clone");
         }

@@ -39,8 +39,6 @@ pub(crate) fn steps(operation: &Operation) -> Steps<Env, Memo> {
         Operation::Resize { disk, size } => resize::steps(*disk, *size),
         Operation::Update(patch) => update::steps(patch),
         Operation::DestroyVolume { volume } => volumes::destroy(volume),
-        Operation::AllocateVolume { storage, name, format, size } => {
-            volumes::allocate(storage, name.as_ref(), *format, *size)
-        }
+        Operation::AllocateVolume { storage, name, format, size } => volumes::allocate(storage, name.as_ref(), *format, *size),
     }
 }

@@ -56,12 +56,15 @@ impl Step<Env, Memo> for Grow {
         let in_use = env.record().running.as_ref().is_some_and(|r| r.disks.get(&self.0).and_then(|d| d.volume()) == Some(&volume));
         match env.live().filter(|_| in_use) {
             Some(live) => {
-                let hotplug = live.hotplug().ok_or_else(|| Error::unsupported("guest.resize", "this guest cannot be changed while it runs"))?;
+                let hotplug =
+                    live.hotplug().ok_or_else(|| Error::unsupported("guest.resize", "this guest cannot be changed while it runs"))?;
                 hotplug.apply(cx, HotplugChange::ResizeDisk { slot: self.0, size }).await?;
             }
             None => {
                 let plugin = env.storage(volume.storage())?;
-                let resize = plugin.resize().ok_or_else(|| Error::unsupported("guest.resize", format!("storage '{}' cannot grow disks", volume.storage())))?;
+                let resize = plugin
+                    .resize()
+                    .ok_or_else(|| Error::unsupported("guest.resize", format!("storage '{}' cannot grow disks", volume.storage())))?;
                 resize.grow(cx, volume.name(), size).await?;
             }
         }

@@ -10,11 +10,7 @@ use crate::saga::{Step, Steps};
 use crate::types::{DiskFormat, DiskSlot, SnapName, VmSpec, VolumeId};
 
 pub(super) fn take(name: &SnapName, description: &str) -> Steps<Env, Memo> {
-    vec![
-        Box::new(CheckNew(name.clone())),
-        Box::new(TakeDisks(name.clone())),
-        Box::new(RecordTaken(name.clone(), description.to_owned())),
-    ]
+    vec![Box::new(CheckNew(name.clone())), Box::new(TakeDisks(name.clone())), Box::new(RecordTaken(name.clone(), description.to_owned()))]
 }
 
 pub(super) fn delete(name: &SnapName, force: bool) -> Steps<Env, Memo> {

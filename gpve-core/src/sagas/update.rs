@@ -18,13 +18,7 @@ use crate::types::{DiskSlot, DiskSource, DiskSpec, NicIndex, NicSpec, ResolvedDi
 const UNUSED: u8 = 255;
 
 pub(super) fn steps(patch: &ConfigPatch) -> Steps<Env, Memo> {
-    vec![
-        Box::new(Plan(patch.clone())),
-        Box::new(MakeVolumes),
-        Box::new(ApplyLive),
-        Box::new(Record(patch.clone())),
-        Box::new(DropVolumes),
-    ]
+    vec![Box::new(Plan(patch.clone())), Box::new(MakeVolumes), Box::new(ApplyLive), Box::new(Record(patch.clone())), Box::new(DropVolumes)]
 }
 
 /// Decides the new spec: names, addresses, what becomes unused, what goes.
@@ -78,7 +72,8 @@ fn mentions(spec: &VmSpec, volume: &VolumeId) -> bool {
 /// Hangs a volume on the spec as unused.
 pub(super) fn put_unused(spec: &mut VmSpec, volume: VolumeId) -> Result<()> {
     let free = (0..=UNUSED).find(|n| !spec.unused.contains_key(n));
-    let full = || Error::new(crate::error::ErrorKind::ResourceExhausted, "guest.update", "no free 'unused' slot: delete unused disks first");
+    let full =
+        || Error::new(crate::error::ErrorKind::ResourceExhausted, "guest.update", "no free 'unused' slot: delete unused disks first");
     spec.unused.insert(free.ok_or_else(full)?, volume);
     Ok(())
 }
@@ -125,7 +120,8 @@ impl Step<Env, Memo> for ApplyLive {
             plug(env, cx, hotplug, path, &new, &old).await?;
         }
         memo.applied.clear();
-        let ports: Vec<PortId> = new.networks.keys().filter(|n| !old.networks.contains_key(n)).map(|nic| PortId { vmid: env.vmid(), nic: *nic }).collect();
+        let ports: Vec<PortId> =
+            new.networks.keys().filter(|n| !old.networks.contains_key(n)).map(|nic| PortId { vmid: env.vmid(), nic: *nic }).collect();
         wiring::detach_ports(env, cx, &ports).await?;
         let volumes = memo.volumes.iter().map(|p| p.id.clone()).collect::<Vec<_>>();
         wiring::detach_volumes(env, cx, volumes).await

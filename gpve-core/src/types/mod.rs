@@ -28,8 +28,7 @@ pub use disk::{
     Aio, CacheMode, Discard, DiskBus, DiskFormat, DiskOptions, DiskSerial, DiskSlot, DiskSource, DiskSpec, ImportSource, Media,
 };
 pub use id::{
-    BridgeName, FieldManager, GuestName, Namespace, NodeName, OperationId, SnapName, StorageId, Tag, UserId, Vmid,
-    VolumeId, VolumeName,
+    BridgeName, FieldManager, GuestName, Namespace, NodeName, OperationId, SnapName, StorageId, Tag, UserId, Vmid, VolumeId, VolumeName,
 };
 pub use memory::{Ballooning, MemorySpec};
 pub use meta::{Labels, ObjectMeta};
@@ -42,9 +41,8 @@ pub use text::TextError;
 pub use time::Timestamp;
 pub use unit::{ByteSize, MemMib, Millicores};
 pub use vm::{
-    Accel, AgentSpec, BootDevice, BootOrder, DirectKernel, Firmware, Keyboard, MachineKind, MachineSpec, MachineVersion,
-    OsType, RawArg, RngSpec, ScsiController,
-    SerialPort, StartupOrder, Vga, VmSpec,
+    Accel, AgentSpec, BootDevice, BootOrder, DirectKernel, Firmware, Keyboard, MachineKind, MachineSpec, MachineVersion, OsType, RawArg,
+    RngSpec, ScsiController, SerialPort, StartupOrder, Vga, VmSpec,
 };
 pub use vm_resolve::{ResolvedDisk, ResolvedNic, ResolvedVm, VolumeFacts};
 pub use vm_status::{Condition, GuestPhase, GuestUsage, VmStatus};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::ErrorKind;
 use crate::patch::SpecPatch;
 use crate::ports::{
-    AgentCall, ConfigPatch, ConsoleKind, ContentRequest, DeleteOptions, GuestReport, Node, Observed, ObservationStream, Operation,
+    AgentCall, ConfigPatch, ConsoleKind, ContentRequest, DeleteOptions, GuestReport, Node, ObservationStream, Observed, Operation,
     OperationRequest, Seq, TaskFilter, TaskReport, TaskState, VolumeFilter,
 };
 use crate::types::{GuestPhase, OperationId, Upid, UserId, VmSpec, Vmid};

@@ -76,6 +76,19 @@ async fn what_waits_for_a_deleted_guest_fails_and_does_not_hang() {
 }
 
 #[tokio::test]
+async fn a_clone_that_waits_for_a_deleted_guest_gives_its_number_back() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let delete = rig.submit(100, "delete", Operation::Delete(DeleteOptions::default())).await;
+    let clone = rig.submit(100, "clone", super::sagas::clone_to(200, true)).await;
+    rig.node.wait(&delete).await.unwrap();
+    let end = tokio::time::timeout(PATIENCE, rig.node.wait(&clone)).await.expect("it ends").unwrap();
+    assert_eq!(end.state, TaskState::Failed("VM 100 does not exist".to_owned()));
+    assert!(rig.node.guest(gpve_core::types::Vmid::try_from(200).unwrap()).is_err(), "the number is free");
+    rig.ok(200, create(false)).await;
+}
+
+#[tokio::test]
 async fn requests_to_a_guest_that_is_being_cloned_wait_for_it() {
     let rig = Rig::new().await;
     rig.ok(100, create(false)).await;

@@ -7,7 +7,7 @@ use gpve_core::clock::SystemClock;
 use gpve_core::node::{NodeBuilder, NodeEngine};
 use gpve_core::ports::{GuestReport, Node, Operation, OperationRequest, Store, TaskReport, TaskState};
 use gpve_core::testing::mem::{MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
-use gpve_core::types::{GuestPhase, UserId, Vmid, VmSpec};
+use gpve_core::types::{GuestPhase, UserId, VmSpec, Vmid};
 use gpve_store::MemStore;
 
 /// How long a test waits for a state before it is a failure; generous, for a busy machine.

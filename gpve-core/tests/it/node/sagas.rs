@@ -119,7 +119,12 @@ fn cases() -> Vec<Case> {
         case("snapshot stopped", stopped, snapshot(), true),
         case("snapshot running", running, snapshot(), true),
         case("delete snapshot", with_snapshot, Operation::DeleteSnapshot { name: "snap".parse().unwrap(), force: false }, false),
-        case("delete snapshot running", running_with_snapshot, Operation::DeleteSnapshot { name: "snap".parse().unwrap(), force: false }, false),
+        case(
+            "delete snapshot running",
+            running_with_snapshot,
+            Operation::DeleteSnapshot { name: "snap".parse().unwrap(), force: false },
+            false,
+        ),
         case("rollback", with_snapshot, Operation::Rollback { name: "snap".parse().unwrap(), start: false }, false),
         case("rollback running", running_with_snapshot, Operation::Rollback { name: "snap".parse().unwrap(), start: false }, false),
         case("resize stopped", stopped, grow(), false),
@@ -204,7 +209,9 @@ async fn a_daemon_that_dies_at_any_effect_of_any_saga_finishes_or_undoes_it_when
                 let end = tokio::time::timeout(PATIENCE, rig.node.wait(&task)).await.unwrap_or_else(|_| panic!("hangs: {what}")).unwrap();
                 match end.state {
                     TaskState::Ok => assert_eq!(outcome(&rig), after, "{what}"),
-                    TaskState::Failed(_) | TaskState::Cancelled if case.undone => assert_eq!(outcome(&rig).1, before.1, "{what}: {:?}", end.state),
+                    TaskState::Failed(_) | TaskState::Cancelled if case.undone => {
+                        assert_eq!(outcome(&rig).1, before.1, "{what}: {:?}", end.state)
+                    }
                     other => panic!("{what}: {other:?}"),
                 }
             }
@@ -259,8 +266,10 @@ async fn a_daemon_that_dies_at_any_persisted_step_finishes_or_undoes_it_when_it_
     for case in cases() {
         let (after, _) = clean_run(&case).await;
         for nth in 1.. {
-            let inner: Arc<dyn gpve_core::ports::Store> = Arc::new(gpve_store::MemStore::new(Arc::new(gpve_core::clock::SystemClock::new())));
-            let dying = Arc::new(DyingStore { store: Arc::clone(&inner), left: i64::MAX.into(), dead: tokio::sync::watch::Sender::new(false) });
+            let inner: Arc<dyn gpve_core::ports::Store> =
+                Arc::new(gpve_store::MemStore::new(Arc::new(gpve_core::clock::SystemClock::new())));
+            let dying =
+                Arc::new(DyingStore { store: Arc::clone(&inner), left: i64::MAX.into(), dead: tokio::sync::watch::Sender::new(false) });
             let mut rig = Rig::over(dying.clone()).await;
             (case.prepare)(&rig).await;
             let before = outcome(&rig);
@@ -280,7 +289,9 @@ async fn a_daemon_that_dies_at_any_persisted_step_finishes_or_undoes_it_when_it_
             let end = tokio::time::timeout(PATIENCE, rig.node.wait(&task)).await.unwrap_or_else(|_| panic!("hangs: {what}")).unwrap();
             match end.state {
                 TaskState::Ok => assert_eq!(outcome(&rig), after, "{what}"),
-                TaskState::Failed(_) | TaskState::Cancelled if case.undone => assert_eq!(outcome(&rig).1, before.1, "{what}: {:?}", end.state),
+                TaskState::Failed(_) | TaskState::Cancelled if case.undone => {
+                    assert_eq!(outcome(&rig).1, before.1, "{what}: {:?}", end.state)
+                }
                 other => panic!("{what}: {other:?}"),
             }
         }

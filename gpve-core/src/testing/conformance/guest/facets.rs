@@ -44,7 +44,9 @@ impl Suite<'_> {
         let live = self.launch_and_resume(self.vmid).await;
         if let Some(hotplug) = live.hotplug() {
             let absent = DiskSlot::new(DiskBus::Scsi, 29).expect("a valid slot");
-            for change in [HotplugChange::RemoveDisk { slot: absent }, HotplugChange::RemoveNic { index: 31.try_into().expect("a valid card") }] {
+            for change in
+                [HotplugChange::RemoveDisk { slot: absent }, HotplugChange::RemoveNic { index: 31.try_into().expect("a valid card") }]
+            {
                 if hotplug.can(&change) {
                     hotplug.apply(&self.cx, change).await.expect("what is not there is removed already");
                 } else {
