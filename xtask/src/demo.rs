@@ -44,7 +44,7 @@ fn play(once: bool, stop: &AtomicBool) -> Result {
     let started = Instant::now();
     needs::install(&[Purpose::Build, Purpose::Guests])?;
     let image = guest::image()?;
-    let programs = build()?;
+    let programs = programs()?;
     let mut server = Server::start(programs)?;
     let proof = prove(&server, &image, stop);
     let served = proof.and_then(|()| {
@@ -57,16 +57,24 @@ fn play(once: bool, stop: &AtomicBool) -> Result {
     served.and(removed)
 }
 
-/// Builds the server as it is built quickest, and gives the directory of its names.
+/// Builds the server as it is built quickest, unless `GPVE_BIN` names one, and gives the directory of its names.
+fn programs() -> Result<PathBuf> {
+    let program = match std::env::var_os("GPVE_BIN") {
+        Some(program) => program.into(),
+        None => build()?,
+    };
+    let links = place::cache()?.join("demo/bin");
+    fs::create_dir_all(&links).context(links.display())?;
+    Program::new(program).arg("link").arg(&links).quiet()?;
+    Ok(links)
+}
+
 fn build() -> Result<PathBuf> {
     say("building the server (the first time takes some minutes)");
     let target = suite::target()?;
     let build = Program::cargo().args(["build", "--package", "gpve-daemon"]).env("CARGO_TARGET_DIR", &target).directory(place::root());
     build.run()?;
-    let links = place::cache()?.join("demo/bin");
-    fs::create_dir_all(&links).context(links.display())?;
-    Program::new(target.join("debug/gpve")).arg("link").arg(&links).quiet()?;
-    Ok(links)
+    Ok(target.join("debug/gpve"))
 }
 
 /// Makes and boots the guest through the API and waits for its console to say that it is up.

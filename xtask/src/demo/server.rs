@@ -4,10 +4,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::failure::{Context as _, Failure, Result};
-use crate::place;
 use crate::program::{Program, say};
+use crate::{needs, place};
+
+/// How long a server may take to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The running demo server. Its directory is kept, so that a demo that was killed can be cleaned up by the next.
 pub(super) struct Server {
@@ -36,13 +40,15 @@ impl Server {
                 .arg(directory.join("password"))
                 .quiet()?;
         }
+        stop_leftover(&directory, &data)?;
         say("starting the server");
         let log = directory.join("server.log");
         let stderr = fs::File::create(&log).context(log.display())?;
-        let run = Program::new(&program).args(["run", "--listen", "127.0.0.1:8006", "--node", "demo", "--data-dir"]).arg(&data);
-        let run = run.arg("--runtime-dir").arg(directory.join("run"));
+        let run = Program::new(&program).args(["run", "--listen", free_address(), "--node", "demo", "--data-dir"]).arg(&data);
+        let run = run.arg("--runtime-dir").arg(runtime_directory(&directory));
         // A group of its own: Ctrl-C is for this task, which removes the guest before it stops the server.
         let mut child = run.into_command().process_group(0).stdout(Stdio::piped()).stderr(stderr).spawn()?;
+        fs::write(directory.join("server.pid"), child.id().to_string())?;
         let stdout = child.stdout.take().ok_or_else(|| Failure::new("a piped stdout is missing"))?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
@@ -95,8 +101,7 @@ impl Server {
 
     /// Asks it to stop and waits until it has.
     pub(super) fn stop(mut self) -> Result {
-        // The shell's own `kill`: a bare Debian has no program of that name.
-        Program::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).quiet()?;
+        terminate(self.child.id())?;
         let status = self.child.wait()?;
         if status.success() { Ok(()) } else { Err(Failure::new(format!("the server ended with {status}:\n{}", last_lines(&self.log())))) }
     }
@@ -104,6 +109,42 @@ impl Server {
     fn session(&self) -> PathBuf {
         self.directory.join("credentials.json")
     }
+}
+
+fn terminate(pid: u32) -> Result {
+    // The shell's own `kill`: a bare Debian has no program of that name.
+    Program::new("sh").arg("-c").arg(format!("kill -TERM {pid}")).quiet()
+}
+
+/// A demo that was killed leaves its server; it ends here, and its guest is adopted by the next one.
+fn stop_leftover(directory: &Path, data: &Path) -> Result {
+    let Some(pid) = fs::read_to_string(directory.join("server.pid")).ok().and_then(|text| text.parse::<u32>().ok()) else { return Ok(()) };
+    // The number may be somebody else's by now.
+    let runs = || fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&*data.to_string_lossy()));
+    if !runs() {
+        return Ok(());
+    }
+    say("stopping the server that an earlier demo left");
+    terminate(pid)?;
+    let until = Instant::now() + STOP_PATIENCE;
+    while runs() {
+        if Instant::now() > until {
+            return Err(Failure::new(format!("the server that an earlier demo left, process {pid}, does not stop")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Where guests' sockets are: root's guests run as another user, who cannot look below root's home.
+fn runtime_directory(directory: &Path) -> PathBuf {
+    if needs::is_root() { PathBuf::from("/run/gpve-demo") } else { directory.join("run") }
+}
+
+/// The port that Proxmox's clients expect, unless somebody has it.
+fn free_address() -> &'static str {
+    const USUAL: &str = "127.0.0.1:8006";
+    if std::net::TcpListener::bind(USUAL).is_ok() { USUAL } else { "127.0.0.1:0" }
 }
 
 /// The administrator's password of this demo directory, made once.

@@ -32,7 +32,7 @@ const WORDS: &[Word] = &[
     Word {
         words: &["allow(unsafe_code"],
         places: &["gpve-net/src/port.rs"],
-        reason: "the published crates have no unsafe code but three ioctls (ADR 3)",
+        reason: "the published crates have no unsafe code but four ioctls (ADR 3)",
     },
 ];
 
