@@ -36,11 +36,14 @@ pub struct EmbeddedOptions {
     pub history_revisions: u64,
     /// Connections for reading, each with its own cache of 2 MiB: so many reads run at a time, more wait. At least 1.
     pub readers: usize,
+    /// Pages of 4 KiB in the log beside the file that make a commit write them back into the file. The log has that size
+    /// from the start, if the disk has the space.
+    pub log_pages: u32,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self { history_revisions: HISTORY_REVISIONS, readers: 4 }
+        Self { history_revisions: HISTORY_REVISIONS, readers: 4, log_pages: 1000 }
     }
 }
 
@@ -75,7 +78,7 @@ impl EmbeddedStore {
         let path = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking({
             let path = path.clone();
-            move || schema::open(&path)
+            move || schema::open(&path, options.log_pages.max(1))
         });
         let opened = opened.await.map_err(|e| StoreError::Unavailable(format!("opening {}: {e}", path.display())))??;
         let hub = Hub::new(opened.revision);

@@ -4,6 +4,9 @@
 //! the lowest and highest round. The stores take turns, so that both see the same noise. `GPVE_BENCH_DIR` chooses the disk,
 //! `GPVE_BENCH_ROUNDS` and `GPVE_BENCH_SECONDS` the effort.
 //!
+//! Where other work takes the cores, run it as `chrt -r 5 cargo bench -p gpve-store` (build it before): both stores and
+//! their clients then get a core when they want one.
+//!
 //! The embedded store is called in its process, as gpve does. etcd is one member with its defaults, called through its
 //! native gRPC over loopback TCP, on as many connections as clients up to 16, by a client that does nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that cannot run says so by panicking")]

@@ -44,10 +44,8 @@ const BUSY_TIMEOUT_MS: u32 = 10_000;
 const WRITER_CACHE_KIB: u32 = 8 * 1024;
 /// Page cache of each reader; the kernel's cache is behind it.
 const READER_CACHE_KIB: u32 = 2 * 1024;
-/// Pages in the log that make a commit write them back into the file.
-const CHECKPOINT_PAGES: u32 = 1000;
-/// Length that the log has from the start: what it grows to until it is written back, and a large transaction more.
-const LOG_BYTES: u64 = 5 * 1024 * 1024;
+/// Bytes of a page in the log, with its header.
+const LOG_PAGE_BYTES: u64 = 4096 + 24;
 /// Room for all statements of the crate.
 const STATEMENTS: usize = 32;
 
@@ -62,17 +60,17 @@ pub(super) struct Opened {
     pub(super) revision: Revision,
 }
 
-/// Opens or makes the store at `path`, in the present format.
-pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
+/// Opens or makes the store at `path`, in the present format. Its log is written back at `log_pages`.
+pub(super) fn open(path: &Path, log_pages: u32) -> Result<Opened, StoreError> {
     let lock = Lock::take(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = |e: rusqlite::Error| explain(path, &e);
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     let found = identify(path, &connection)?;
-    configure_writer(&connection).map_err(sql)?;
+    configure_writer(&connection, log_pages).map_err(sql)?;
     migrate(&mut connection, found).map_err(sql)?;
     let revision = revision(&connection).map_err(sql)?;
-    reserve_log(path);
+    reserve_log(path, log_pages);
     sync_directory(path)?;
     tracing::info!(path = %path.display(), revision = revision.0, format = STEPS.len(), from = found, "store opened");
     Ok(Opened { connection, lock, revision })
@@ -122,11 +120,11 @@ fn identify(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
     }
 }
 
-fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
+fn configure_writer(connection: &Connection, log_pages: u32) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA cache_size = -{WRITER_CACHE_KIB};"))?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch("PRAGMA synchronous = FULL;")?;
-    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"), [], |_| Ok(()))?;
+    connection.query_row(&format!("PRAGMA wal_autocheckpoint = {log_pages}"), [], |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
@@ -147,11 +145,13 @@ fn migrate(connection: &mut Connection, found: usize) -> rusqlite::Result<()> {
 
 /// Writes zeros behind the end of the log, which SQLite takes for a log that ends there. A log that grows has to wait for
 /// the file system's journal with every flush; one that is overwritten does not.
-fn reserve_log(path: &Path) {
+fn reserve_log(path: &Path, log_pages: u32) {
+    // The turn that makes it long enough to be written back may go beyond.
+    let bytes = u64::from(log_pages) * LOG_PAGE_BYTES * 5 / 4;
     let reserve = || {
         let mut log = OpenOptions::new().write(true).open(beside(path, "-wal"))?;
         let end = log.seek(SeekFrom::End(0))?;
-        let zeros = std::io::copy(&mut std::io::repeat(0).take(LOG_BYTES.saturating_sub(end)), &mut log);
+        let zeros = std::io::copy(&mut std::io::repeat(0).take(bytes.saturating_sub(end)), &mut log);
         // What there is of a nearly full disk is for commits.
         zeros.and_then(|_| log.sync_all()).or_else(|e| log.set_len(end).and(Err(e)))
     };
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn the_writer_flushes_every_commit_to_the_disk() {
         let directory = tempfile::tempdir().unwrap();
-        let opened = open(&directory.path().join("store.db")).unwrap();
+        let opened = open(&directory.path().join("store.db"), 1000).unwrap();
         let pragma = |name: &str| opened.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, String>(0));
         let number = |name: &str| opened.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
         assert_eq!(pragma("journal_mode").unwrap(), "wal");

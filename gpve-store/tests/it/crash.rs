@@ -23,10 +23,12 @@ const LANES: u64 = 4;
 const WRITERS: u64 = 6;
 /// Small, so that forgetting and sweeping are among the points at which it is killed.
 const HISTORY_REVISIONS: u64 = 200;
+/// Small, so that writing the log back is another.
+const LOG_PAGES: u32 = 40;
 const STORE: &str = "GPVE_STORE_CRASH_TEST";
 
 async fn open(path: &Path) -> EmbeddedStore {
-    let options = EmbeddedOptions { history_revisions: HISTORY_REVISIONS, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions { history_revisions: HISTORY_REVISIONS, log_pages: LOG_PAGES, ..EmbeddedOptions::default() };
     EmbeddedStore::open_with(path, Arc::new(SystemClock::new()), options).await.expect("the store opens after a crash")
 }
 
@@ -85,7 +87,7 @@ fn run_and_kill(path: &Path, random: &mut StdRng) -> Vec<Ack> {
         .spawn()
         .unwrap();
     let enough = random.random_range(0..40);
-    let spins = random.random_range(0..200_000);
+    let spins = random.random_range(0..40_000);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut acks: Vec<Ack> = if enough == 0 { Vec::new() } else { lines.by_ref().filter_map(|l| ack(&l)).take(enough).collect() };
     (0..spins).for_each(|_| std::hint::spin_loop());

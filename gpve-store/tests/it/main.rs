@@ -4,6 +4,7 @@
 
 mod conformance;
 mod crash;
+mod disk_error;
 mod fixture;
 mod format;
 mod history;
