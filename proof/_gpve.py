@@ -354,16 +354,13 @@ class Console:
                  "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + key]
         lines += ["%s: %s" % kv for kv in session.items()]
         self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        self.file = self.socket.makefile("rb")
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            line = self.file.readline()
-            expect(line, "the console closed in the handshake")
-            head += line
+        self.received, self.text = b"", ""
+        while b"\r\n\r\n" not in self.received:
+            self._receive()
+        head, self.received = self.received.split(b"\r\n\r\n", 1)
         text = head.decode("latin-1")
         accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
         expect(text.startswith("HTTP/1.1 101") and accept in text, "no console: %s" % text.splitlines()[0])
-        self.text = ""
 
     def close(self):
         with contextlib.suppress(OSError):
@@ -375,18 +372,28 @@ class Console:
         expect(len(payload) < 126, "a line of a console is short")
         self.socket.sendall(bytes([0x82, 0x80 | len(payload)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload)))
 
-    def _frame(self):
-        head = self.file.read(2)
-        expect(len(head) == 2, "the console closed; it said: %s" % self.text[-300:])
-        length = head[1] & 127
-        if length > 125:
-            length = int.from_bytes(self.file.read(2 if length == 126 else 8), "big")
-        expect(head[0] & 15 != 8, "the console was closed; it said: %s" % self.text[-300:])
-        return self.file.read(length).decode(errors="replace") if head[0] & 15 in (0, 1, 2) else ""
+    def _receive(self):
+        piece = self.socket.recv(65536)
+        expect(piece, "the console closed; it said: %s" % self.text[-300:])
+        self.received += piece
+
+    def _take_frames(self):
+        """Moves whole frames from what was received to the text; servers do not mask them."""
+        while len(self.received) >= 2:
+            kind, length, head = self.received[0] & 15, self.received[1] & 127, 2
+            if length > 125:
+                head = 4 if length == 126 else 10
+                length = int.from_bytes(self.received[2:head], "big")
+            if len(self.received) < head + length:
+                return
+            payload, self.received = self.received[head:head + length], self.received[head + length:]
+            expect(kind != 8, "the console was closed; it said: %s" % self.text[-300:])
+            self.text += payload.decode(errors="replace") if kind in (0, 1, 2) else ""
 
     def until(self, pattern, timeout_s=BOOT_S):
         """Reads until `pattern` came and gives its match; what was read is used up."""
         end = time.monotonic() + timeout_s
+        self._take_frames()
         while True:
             found = re.search(pattern, self.text)
             if found:
@@ -395,7 +402,8 @@ class Console:
             left = end - time.monotonic()
             self.socket.settimeout(max(left, 0.01))
             try:
-                self.text += self._frame()
+                self._receive()
+                self._take_frames()
             except (TimeoutError, socket.timeout):
                 raise TimeoutError("%r did not come within %d s; the console said: %s" % (pattern, timeout_s, self.text[-300:])) from None
 
