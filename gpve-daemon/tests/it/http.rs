@@ -75,7 +75,8 @@ impl Connection {
     pub(crate) async fn read(mut self) -> Answer {
         let mut bytes = Vec::new();
         // The end without a TLS farewell is as good as one with.
-        let _ = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("the server answers and closes");
+        let end = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("the server answers and closes");
+        assert!(end.is_ok() || !bytes.is_empty(), "no answer: {end:?}");
         parse(&bytes)
     }
 

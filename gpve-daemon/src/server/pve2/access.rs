@@ -1,13 +1,23 @@
 //! Login and tokens.
 
+use std::time::Duration;
+
 use gpve_api::pve2::answer::{NewToken, RealmEntry, Session, TokenEntry, TokenInfo, capabilities, login_user, permissions as shown};
 use gpve_api::pve2::{Failure, Reply};
 use gpve_auth::{Identity, Login, ObjectPath, Secret, TokenId, TokenRecord, TokenSecret, UserId};
 use gpve_core::error::{Error, ErrorKind};
+use gpve_core::ports::AuditEntry;
+use tokio::sync::Semaphore;
 
 use super::{Answered, Ctx, nothing};
 
+/// Passwords hashed at a time: each takes a core and tens of megabytes, and anybody may ask for one.
+static HASHING: Semaphore = Semaphore::const_new(4);
+/// How long a refused login waits for its answer: guessing is slow, a typing mistake hardly noticed.
+const REFUSED_LOGIN: Duration = Duration::from_secs(1);
+
 pub(super) async fn login(cx: &Ctx<'_>) -> Answered {
+    let place = HASHING.acquire().await.map_err(|_| Failure::login_refused())?;
     let user = login_user(&cx.params);
     let password = Secret::from(cx.params.text("password").unwrap_or_default());
     let (app, now) = (cx.app.clone(), cx.app.now());
@@ -15,7 +25,12 @@ pub(super) async fn login(cx: &Ctx<'_>) -> Answered {
     let checked = tokio::task::spawn_blocking(move || {
         Login::new(&app.keys, &app.accounts).with_password(user.as_ref(), &password, now)
     });
-    let user = checked.await.ok().and_then(Result::ok).ok_or_else(Failure::login_refused)?;
+    let Some(user) = checked.await.ok().and_then(Result::ok) else {
+        drop(place);
+        audit(cx, "login", "tickets", cx.params.text("username").unwrap_or_default(), 401).await;
+        tokio::time::sleep(REFUSED_LOGIN).await;
+        return Err(Failure::login_refused());
+    };
     let who = Identity::user(user.clone());
     if let (Some(path), Some(privileges)) = (cx.params.text("path"), cx.params.text("privs")) {
         return check(cx, &who, path, privileges);
@@ -26,6 +41,28 @@ pub(super) async fn login(cx: &Ctx<'_>) -> Answered {
         csrf_token: Some(cx.app.keys.issue_csrf(&user, now).expose().clone()),
         cap: capabilities(cx.app.authority.as_ref(), &who),
     }))
+}
+
+/// Writes down who did what to whose access. The call has happened: a log that fails does not undo it.
+async fn audit(cx: &Ctx<'_>, verb: &str, resource: &str, name: &str, status_code: u16) {
+    let entry = AuditEntry {
+        timestamp: cx.app.clock.now(),
+        request_id: cx.call.request_id.clone(),
+        user: if status_code == 401 { String::new() } else { cx.who.to_string() },
+        user_groups: Vec::new(),
+        verb: verb.to_owned(),
+        resource: resource.to_owned(),
+        name: name.chars().take(128).collect(),
+        namespace: gpve_core::types::Namespace::default(),
+        source_ip: cx.call.source_ip.clone(),
+        user_agent: cx.call.user_agent.clone(),
+        status_code,
+        message: String::new(),
+        extra: std::collections::BTreeMap::new(),
+    };
+    if let Err(e) = cx.app.plane.audit_log().record(entry).await {
+        tracing::error!(error = %e.report(), "an audit entry was not written");
+    }
 }
 
 /// A login that asks for privileges instead of a session.
@@ -106,6 +143,7 @@ pub(super) async fn token_create(cx: &Ctx<'_>) -> Answered {
         digest: secret.digest(),
     };
     cx.app.accounts.add_token(id.clone(), record).await.map_err(|e| Failure::from(&e))?;
+    audit(cx, "create", "tokens", &id.to_string(), 200).await;
     Ok(Reply::data(&NewToken::new(&id, secret.expose(), &cx.params)))
 }
 
@@ -125,6 +163,7 @@ pub(super) async fn token_update(cx: &Ctx<'_>) -> Answered {
         record.digest = secret.digest();
     }
     cx.app.accounts.set_token(id.clone(), record.clone()).await.map_err(|e| Failure::from(&e))?;
+    audit(cx, "update", "tokens", &id.to_string(), 200).await;
     match fresh {
         Some(secret) => Ok(Reply::data(&NewToken::new(&id, secret.expose(), &cx.params))),
         None => Ok(Reply::data(&TokenInfo::from(&record))),
@@ -135,5 +174,6 @@ pub(super) async fn token_delete(cx: &Ctx<'_>) -> Answered {
     let id = token_id(cx)?;
     token(cx, &id)?;
     cx.app.accounts.remove_token(&id).await.map_err(|e| Failure::from(&e))?;
+    audit(cx, "delete", "tokens", &id.to_string(), 200).await;
     nothing()
 }

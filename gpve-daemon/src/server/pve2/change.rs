@@ -35,6 +35,10 @@ pub(super) async fn create(cx: &Ctx<'_>) -> Answered {
     if cx.params.contains("archive") {
         return super::not_yet("restoring a backup");
     }
+    if let Some(pool) = cx.params.text("pool") {
+        // There are no pools yet, so that nobody may use one: Proxmox VE's own answer for a pool that is not there.
+        return Err(Failure::new(403, &format!("Permission check failed (pool '{pool}' does not exist)")));
+    }
     let config = VmConfig::from_params(&cx.params);
     check_root(cx, &config)?;
     let definition = config.define_new(Uuid::new_v4(), Uuid::new_v4()).map_err(failed)?;

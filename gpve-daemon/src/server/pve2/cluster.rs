@@ -1,6 +1,6 @@
 //! The cluster: free numbers, resources, members.
 
-use gpve_api::pve2::answer::{ClusterMember, NetworkResource, NodeResource, Resource, StorageResource, content_list};
+use gpve_api::pve2::answer::{ClusterMember, NodeResource, Resource, StorageResource, content_list};
 use gpve_api::pve2::{Failure, Reply};
 use gpve_api::route::Refused;
 use gpve_auth::{ObjectPath, Privilege};
@@ -36,9 +36,6 @@ pub(super) fn resources(cx: &Ctx<'_>) -> Answered {
         }
         if wanted("node") {
             all.push(Resource::Node(node_resource(&node)));
-        }
-        if wanted("sdn") {
-            all.push(Resource::Network(local_network(&node)));
         }
     }
     Ok(Reply::data(&all))
@@ -86,17 +83,6 @@ fn node_resource(node: &NodeStatus) -> NodeResource {
             uptime: info.uptime_s,
             ..base
         },
-    }
-}
-
-fn local_network(node: &NodeStatus) -> NetworkResource {
-    NetworkResource {
-        id: format!("network/{}/zone/localnetwork", node.name),
-        kind: "network",
-        network: "localnetwork".to_owned(),
-        network_type: "zone",
-        node: node.name.to_string(),
-        status: "ok",
     }
 }
 

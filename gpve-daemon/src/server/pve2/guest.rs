@@ -63,7 +63,7 @@ pub(super) fn config(cx: &Ctx<'_>) -> Answered {
 }
 
 /// When the guest was made, as PVE keeps it in the configuration.
-fn meta(guest: &GuestObject) -> String {
+pub(super) fn meta(guest: &GuestObject) -> String {
     format!("ctime={}", guest.object.metadata.creation_timestamp.secs())
 }
 

@@ -104,7 +104,7 @@ pub(super) fn resource(known: &Known, now: Timestamp) -> VmResource {
         node: guest.node().to_string(),
         status: status(guest),
         template: u8::from(spec.template),
-        tags: Some(tags(spec).unwrap_or_default()),
+        tags: tags(spec),
         lock: guest.lock.clone(),
         pool: None,
         cpu: cpu(spec, usage),

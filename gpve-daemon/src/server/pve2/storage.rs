@@ -188,8 +188,12 @@ fn alloc_size(text: &str) -> Result<ByteSize, Failure> {
 pub(super) async fn delete(cx: &Ctx<'_>) -> Answered {
     let storage = find(cx)?;
     let id = volume_id(cx, &storage.id)?;
-    let report = find_volume(cx).await?;
-    let owner = report.volume.owner.unwrap_or(Vmid::MIN);
+    // What is gone already is removed without an error, as on Proxmox VE; then only its name tells whose it was.
+    let owner = match find_volume(cx).await {
+        Ok(report) => report.volume.owner,
+        Err(_) => id.name().as_str().split_once('/').and_then(|(owner, _)| owner.parse().ok()),
+    };
+    let owner = owner.unwrap_or(Vmid::MIN);
     if let Some(guest) = cx.app.plane.guest(owner)
         && guest.spec().owned_volumes().any(|v| *v == id)
     {

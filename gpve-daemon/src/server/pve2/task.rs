@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gpve_api::pve2::answer::{ActiveTask, LogLine, TaskEntry, TaskStatusAnswer, index_of};
-use gpve_api::pve2::{Failure, Reply};
+use gpve_api::pve2::{Failure, Reply, phrase};
 use gpve_core::ports::{TaskFilter, TaskReport, TaskState};
 use gpve_core::types::{Upid, Vmid};
 
@@ -32,9 +32,9 @@ fn entry(report: &TaskReport) -> TaskEntry {
 async fn find(cx: &Ctx<'_>) -> Result<Arc<TaskReport>, Failure> {
     let upid: Upid = cx.params.parse("upid").map_err(|e| Failure::from(&e))?;
     if upid.node != cx.node()? {
-        return Err(Failure::new(500, "no such task"));
+        return Err(phrase::no_task());
     }
-    cx.app.plane.task(&upid).await.map_err(|_| Failure::new(500, "no such task"))
+    cx.app.plane.task(&upid).await.map_err(|_| phrase::no_task())
 }
 
 pub(super) fn cluster(cx: &Ctx<'_>) -> Answered {
@@ -73,7 +73,9 @@ pub(super) fn list(cx: &Ctx<'_>) -> Answered {
     let all: Vec<TaskEntry> = tasks.iter().filter(passes).map(|t| entry(t)).collect();
     let (start, limit) = window(cx);
     let total = all.len() as u64;
-    Ok(Reply::page(&all.into_iter().skip(start).take(limit).collect::<Vec<_>>(), total))
+    let page: Vec<TaskEntry> = all.into_iter().skip(start).take(limit).collect();
+    // As Proxmox VE: nothing found has no total.
+    Ok(if total == 0 { Reply::data(&page) } else { Reply::page(&page, total) })
 }
 
 fn window(cx: &Ctx<'_>) -> (usize, usize) {

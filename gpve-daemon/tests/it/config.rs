@@ -1,0 +1,109 @@
+use std::path::PathBuf;
+use std::process::Command;
+
+use gpve_daemon::config::{Loaded, Settings, find, load};
+
+use crate::support::program;
+
+fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn server(path: &std::path::Path) -> Settings {
+    match load(path, &|_| None).unwrap() {
+        Loaded::Server(settings) => settings,
+        Loaded::Agent(agent) => panic!("{agent:?}"),
+    }
+}
+
+const GPVE: &str = r#"cluster: {name: production, node_name: node1}
+api:
+  listen: "0.0.0.0:8006"
+  tls: {cert_file: /etc/gpve/certs/server.crt, key_file: /etc/gpve/certs/server.key}
+  cors: {allowed_origins: ["https://management.example.com"]}
+storage:
+  - {name: local, type: dir, path: /var/lib/gpve/images, content: [images, iso]}
+logging: {level: info, format: json, output: /var/log/gpve/gpve-server.log}
+metrics: {enabled: true, listen: ":9090", path: /metrics}
+"#;
+
+const SERVER: &str = r#"apiVersion: gpve.io/v1
+kind: ServerConfiguration
+server: {address: "0.0.0.0", port: 8443, tlsCertFile: /etc/gpve/pki/server.crt, tlsKeyFile: /etc/gpve/pki/server.key}
+cluster:
+  name: production
+  etcd: {endpoints: ["https://etcd-1:2379"]}
+logging: {level: info, format: json}
+metrics: {enabled: true, address: ":9090", path: /metrics}
+"#;
+
+#[test]
+fn both_spellings_of_a_server_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = server(&file(&dir, "gpve.yaml", GPVE));
+    assert_eq!((one.cluster.as_deref(), one.node.as_deref()), (Some("production"), Some("node1")));
+    assert_eq!(one.listen, ["0.0.0.0:8006".parse().unwrap()]);
+    assert_eq!(one.metrics, Some("[::]:9090".parse().unwrap()));
+    assert_eq!((one.storages[0].name.as_str(), one.storages[0].content.len()), ("local", 2));
+    assert_eq!(one.without_effect, ["api.cors"]);
+    let two = server(&file(&dir, "server.yaml", SERVER));
+    assert_eq!(two.listen, ["0.0.0.0:8443".parse().unwrap()]);
+    assert_eq!(two.tls.unwrap().0, PathBuf::from("/etc/gpve/pki/server.crt"));
+    assert_eq!(two.without_effect, ["cluster.etcd"]);
+    assert_eq!(find(dir.path()), Some(dir.path().join("server.yaml")));
+}
+
+#[test]
+fn an_agents_file_takes_its_token_from_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "apiVersion: gpve.io/v1\nkind: AgentConfiguration\nagent: {nodeName: node-01}\nserver:\n  endpoint: https://s:8443\n  token: \"${GPVE_BOOTSTRAP_TOKEN}\"\n";
+    let path = file(&dir, "agent.yaml", text);
+    let set = load(&path, &|name| (name == "GPVE_BOOTSTRAP_TOKEN").then(|| "secret".to_owned())).unwrap();
+    let Loaded::Agent(agent) = set else { panic!("{set:?}") };
+    assert_eq!((agent.server.as_deref(), agent.settings.node.as_deref()), (Some("https://s:8443"), Some("node-01")));
+    assert!(!format!("{agent:?}").contains("secret"));
+    let unset = load(&path, &|_| None).unwrap_err();
+    assert!(unset.message.contains("agent.yaml:6: the environment has no variable 'GPVE_BOOTSTRAP_TOKEN'"), "{unset}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "gpve.yaml", &GPVE.replace("  cors:", "  colour: red\n  cors:"));
+    let refused = load(&path, &|_| None).unwrap_err();
+    assert!(refused.message.contains("gpve.yaml:5:") && refused.message.contains("colour"), "{refused}");
+    // As the program says it.
+    let run = Command::new(program()).args(["server", "run", "--config"]).arg(&path).arg("--data-dir").arg(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(2), "{said}");
+    assert!(said.contains("gpve.yaml:5:"), "{said}");
+}
+
+#[test]
+fn values_that_cannot_be_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to, wanted) in [
+        ("\"0.0.0.0:8006\"", "nowhere", "api.listen"),
+        ("level: info", "level: loud", "logging.level"),
+        ("type: dir", "type: rbd", "type 'rbd'"),
+        (", path: /var/lib/gpve/images", "", "path is missing"),
+    ] {
+        let refused = load(&file(&dir, "gpve.yaml", &GPVE.replace(from, to)), &|_| None).unwrap_err();
+        assert!(refused.message.contains(wanted), "{refused}");
+    }
+}
+
+#[test]
+fn links_under_the_names_of_the_programs_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let made = Command::new(program()).arg("link").arg(dir.path()).status().unwrap();
+        assert!(made.success());
+    }
+    let version = Command::new(dir.path().join("gpvectl")).args(["completions", "bash"]).output().unwrap();
+    assert!(version.status.success());
+    let help = Command::new(dir.path().join("gpve-server")).arg("--help").output().unwrap();
+    assert!(String::from_utf8_lossy(&help.stdout).contains("init"));
+}

@@ -1,0 +1,119 @@
+use std::process::{Command, Output};
+
+use gpve_api::error::wire;
+use gpve_core::error::ErrorKind;
+
+use crate::support::{Daemon, program};
+
+fn ctl(daemon: &Daemon, arguments: &[&str]) -> Output {
+    Command::new(program())
+        .arg("ctl")
+        .args(arguments)
+        .env("GPVE_CREDENTIALS", daemon.path("credentials.json"))
+        .env_remove("GPVE_TOKEN")
+        .env_remove("GPVE_SERVER")
+        .output()
+        .unwrap()
+}
+
+fn login(daemon: &Daemon) {
+    let (url, ca, password) = (daemon.url(), daemon.ca(), daemon.path("password"));
+    let arguments = ["login", "--server", &url, "--ca-file", ca.to_str().unwrap(), "--password-file", password.to_str().unwrap()];
+    let output = ctl(daemon, &arguments);
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn ok(daemon: &Daemon, arguments: &[&str]) -> String {
+    let output = ctl(daemon, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fails(daemon: &Daemon, arguments: &[&str], kind: ErrorKind) -> String {
+    let output = ctl(daemon, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(i32::from(wire(kind).exit)), "{arguments:?}: {text}");
+    text
+}
+
+#[test]
+fn a_guest_lives_its_life_on_the_command_line() {
+    let daemon = Daemon::start();
+    login(&daemon);
+    let disk = ["--disk", "size=1Gi,storage=local,format=qcow2", "--network", "bridge=vmbr0"];
+    let made = ok(&daemon, &[&["vm", "create", "web", "--cpu", "2", "--memory", "256Mi", "--label", "tier=front"], &disk[..]].concat());
+    assert_eq!(made.trim(), "web created as vm 100 on pve");
+    for verb in ["start", "pause", "resume", "stop"] {
+        ok(&daemon, &["vm", verb, "web"]);
+    }
+    ok(&daemon, &["vm", "snapshot", "create", "web", "before", "--description", "the upgrade"]);
+    assert!(ok(&daemon, &["vm", "snapshot", "list", "web"]).contains("the upgrade"));
+    ok(&daemon, &["vm", "snapshot", "rollback", "web", "before"]);
+    ok(&daemon, &["vm", "snapshot", "delete", "web", "before"]);
+    ok(&daemon, &["vm", "resize", "web", "scsi0", "+1Gi"]);
+    ok(&daemon, &["vm", "clone", "web", "web-2", "--full"]);
+    let listed: serde_json::Value = serde_json::from_str(&ok(&daemon, &["-o", "json", "vm", "list", "-l", "tier=front"])).unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "{listed}");
+    assert!(ok(&daemon, &["vm", "list"]).contains("web-2"));
+    assert!(ok(&daemon, &["task", "list"]).contains("qmclone"));
+    ok(&daemon, &["vm", "delete", "web"]);
+    ok(&daemon, &["vm", "delete", "101"]);
+}
+
+#[test]
+fn manifests_are_applied_shown_and_deleted() {
+    let daemon = Daemon::start();
+    login(&daemon);
+    let file = daemon.path("vms.yaml");
+    let one = |name: &str| format!("apiVersion: gpve.io/v1\nkind: VirtualMachine\nmetadata: {{name: {name}}}\nspec:\n  memory: {{size: 64Mi}}\n  powerState: Running\n");
+    std::fs::write(&file, format!("{}---\n{}", one("a"), one("b"))).unwrap();
+    let file = file.to_str().unwrap();
+    ok(&daemon, &["apply", "-f", file]);
+    ok(&daemon, &["apply", "-f", file]);
+    assert!(ok(&daemon, &["get", "vm", "a"]).contains("powerState: Running"));
+    ok(&daemon, &["delete", "-f", file, "--force"]);
+    ok(&daemon, &["delete", "-f", file]);
+}
+
+#[test]
+fn each_kind_of_error_has_its_exit_status_and_says_what_to_do() {
+    let daemon = Daemon::start();
+    assert!(fails(&daemon, &["vm", "list"], ErrorKind::Unauthenticated).contains("gpvectl login"));
+    login(&daemon);
+    assert!(fails(&daemon, &["vm", "show", "nope"], ErrorKind::NotFound).contains("does not exist"));
+    fails(&daemon, &["vm", "create", "x", "--disk", "1Gi"], ErrorKind::InvalidInput);
+    fails(&daemon, &["vm", "create", "x", "--memory", "lots"], ErrorKind::InvalidInput);
+    fails(&daemon, &["--no-such-switch"], ErrorKind::InvalidInput);
+    ok(&daemon, &["vm", "create", "x"]);
+    fails(&daemon, &["vm", "create", "x"], ErrorKind::AlreadyExists);
+    assert!(fails(&daemon, &["vm", "pause", "x"], ErrorKind::FailedPrecondition).contains("task log"));
+    let unreachable = ["--server", "https://127.0.0.1:1", "--token", "root@pam!a=b", "--insecure", "vm", "list"];
+    fails(&daemon, &unreachable, ErrorKind::Unavailable);
+}
+
+#[test]
+fn credentials_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let daemon = Daemon::start();
+    login(&daemon);
+    let file = daemon.path("credentials.json");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(fails(&daemon, &["vm", "list"], ErrorKind::InvalidInput).contains("chmod 600"));
+}
+
+#[test]
+fn a_server_of_another_authority_is_not_trusted() {
+    let (daemon, other) = (Daemon::start(), Daemon::start());
+    let (url, ca, password) = (daemon.url(), other.ca(), daemon.path("password"));
+    let arguments = ["login", "--server", &url, "--ca-file", ca.to_str().unwrap(), "--password-file", password.to_str().unwrap()];
+    fails(&daemon, &arguments, ErrorKind::Unavailable);
+}
+
+#[test]
+fn completions_and_versions_need_no_server() {
+    let daemon = Daemon::start();
+    assert!(ok(&daemon, &["completions", "bash"]).contains("gpvectl"));
+    assert!(ok(&daemon, &["version"]).contains(env!("CARGO_PKG_VERSION")));
+}
