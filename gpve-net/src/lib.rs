@@ -10,7 +10,7 @@
 //! - A port's interface exists whole and down, or not at all; what a failed attach made is removed.
 //! - A tap belongs to the user that QEMU runs as: nobody else but root can read a guest's frames through it.
 //! - The host takes no part in a guest's network by itself: its side of a port has no IPv6 address.
-//! - Only this crate's `port` module has `unsafe` code: three ioctls that no crate wraps without making devices on the side.
+//! - Only this crate's `port` module has `unsafe` code: four ioctls that no crate wraps without making devices on the side.
 //!
 //! # Example
 //! ```

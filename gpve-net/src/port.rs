@@ -13,19 +13,27 @@ const NAME_BYTES: usize = 16;
 const TUNSETIFF: Opcode = opcode::write::<i32>(b'T', 202);
 const TUNSETPERSIST: Opcode = opcode::write::<i32>(b'T', 203);
 const TUNSETOWNER: Opcode = opcode::write::<i32>(b'T', 204);
+const TUNGETIFF: Opcode = opcode::read::<u32>(b'T', 210);
 
 const IFF_TAP: u16 = 0x0002;
 const IFF_MULTI_QUEUE: u16 = 0x0100;
+const IFF_PERSIST: u16 = 0x0800;
 const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
 const IFF_TUN_EXCL: u16 = 0x8000;
 
-/// The part of `struct ifreq` that `TUNSETIFF` reads and writes.
+/// The part of `struct ifreq` that `TUNSETIFF` and `TUNGETIFF` read and write.
 #[repr(C)]
 struct InterfaceRequest {
     name: [u8; NAME_BYTES],
     flags: u16,
     rest: [u8; REQUEST_BYTES - NAME_BYTES - 2],
+}
+
+impl InterfaceRequest {
+    fn new(flags: u16) -> Self {
+        Self { name: [0; NAME_BYTES], flags, rest: [0; REQUEST_BYTES - NAME_BYTES - 2] }
+    }
 }
 
 const _: () = assert!(size_of::<InterfaceRequest>() == REQUEST_BYTES);
@@ -52,7 +60,7 @@ impl Tap {
     /// Opens a queue of an interface that exists, as its owner or as root. Frames come without a header before them.
     ///
     /// # Errors
-    /// [`io::ErrorKind::PermissionDenied`] for anybody else; [`io::ErrorKind::InvalidInput`] when `is_multi_queue` is not what
+    /// [`io::ErrorKind::NotFound`] when there is no persistent tap of this name; [`io::ErrorKind::PermissionDenied`] for anybody else; [`io::ErrorKind::InvalidInput`] when `is_multi_queue` is not what
     /// the interface is; [`io::ErrorKind::ResourceBusy`] when all of its queues are open.
     pub fn open(name: &IfName, is_multi_queue: bool) -> io::Result<Self> {
         Self::open_through(device()?, name, is_multi_queue)
@@ -64,6 +72,10 @@ impl Tap {
     /// Those of [`open`](Self::open).
     pub fn open_through(device: File, name: &IfName, is_multi_queue: bool) -> io::Result<Self> {
         set_interface(&device, name, flags(is_multi_queue))?;
+        // For root the kernel makes what is missing; that vanishes with the descriptor.
+        if get_flags(&device)? & IFF_PERSIST == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no tap {name}")));
+        }
         Ok(Self(device))
     }
 }
@@ -95,7 +107,7 @@ const fn flags(is_multi_queue: bool) -> u16 {
 
 #[allow(unsafe_code, reason = "no crate wraps this ioctl without further effects; see SAFETY")]
 fn set_interface(device: &File, name: &IfName, flags: u16) -> io::Result<()> {
-    let mut request = InterfaceRequest { name: [0; NAME_BYTES], flags, rest: [0; REQUEST_BYTES - NAME_BYTES - 2] };
+    let mut request = InterfaceRequest::new(flags);
     // An IfName is at most 15 bytes, so the last stays NUL.
     for (to, from) in request.name.iter_mut().zip(name.as_str().bytes()) {
         *to = from;
@@ -104,6 +116,15 @@ fn set_interface(device: &File, name: &IfName, flags: u16) -> io::Result<()> {
     // `request` is that long (asserted above), has its layout, lives until the call returns, and any bytes are valid in it.
     unsafe { ioctl(device, Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request)) }?;
     Ok(())
+}
+
+#[allow(unsafe_code, reason = "no crate wraps this ioctl without further effects; see SAFETY")]
+fn get_flags(device: &File) -> io::Result<u16> {
+    let mut request = InterfaceRequest::new(0);
+    // SAFETY: TUNGETIFF writes one `struct ifreq` of 40 bytes at the pointer and keeps no reference to it (its number says
+    // four bytes, for history's sake); `request` is as in `set_interface`.
+    unsafe { ioctl(device, Updater::<TUNGETIFF, InterfaceRequest>::new(&mut request)) }?;
+    Ok(request.flags)
 }
 
 #[allow(unsafe_code, reason = "no crate wraps this ioctl without further effects; see SAFETY")]

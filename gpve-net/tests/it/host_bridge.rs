@@ -171,6 +171,20 @@ fn queues_are_opened_as_many_as_were_asked_for() {
 }
 
 #[test]
+fn opening_a_tap_that_is_not_there_makes_none() {
+    inside("host_bridge::opening_a_tap_that_is_not_there_makes_none", || async {
+        let network = with_bridge().await;
+        let before = names(&ip("-json link show"));
+        let error = gpve_net::Tap::open(&"tap100i0".parse().unwrap(), false).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+        assert_eq!(names(&ip("-json link show")), before);
+        network.attach(&cx(), &card(0)).await.unwrap();
+        let wrong_queues = gpve_net::Tap::open(&"tap100i0".parse().unwrap(), true).unwrap_err();
+        assert_eq!(wrong_queues.kind(), std::io::ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
 fn many_ports_come_and_go_at_once() {
     inside("host_bridge::many_ports_come_and_go_at_once", || async {
         let network = std::sync::Arc::new(with_bridge().await);

@@ -174,12 +174,13 @@ impl Place {
         }
     }
 
-    /// Reads a path below a storage: what [`relative`](Self::relative) gives.
+    /// Reads a path below a storage: what [`relative`](Self::relative) gives, or that of a directory with a `/` behind it.
     ///
     /// # Errors
     /// [`UnknownName`].
     pub fn of_path(relative: &str) -> Result<Self, UnknownName> {
         let refused = |_| UnknownName(relative.to_owned());
+        let relative = relative.strip_suffix('/').unwrap_or(relative);
         if let Some((id, file)) = relative.strip_prefix("images/").and_then(|rest| rest.split_once('/')) {
             let (vmid, file) = disk(id, file).map_err(refused)?;
             return Ok(Self::Disk(DiskPlace::new(vmid, file)));

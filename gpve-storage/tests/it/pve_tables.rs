@@ -82,6 +82,14 @@ fn paths_belong_to_the_volumes_that_pve_says() {
 }
 
 #[test]
+fn a_directory_of_a_container_is_a_volume_with_and_without_a_slash_behind_it() {
+    for path in ["private/1234", "private/1234/"] {
+        assert_eq!(Place::of_path(path).unwrap().name(), "rootdir/1234");
+    }
+    assert!(Place::of_path("private/1234//").is_err() && Place::of_path("private/subvol-1234-disk-0/").is_err());
+}
+
+#[test]
 fn volumes_are_where_pve_looks_for_them() {
     let local = Local::with(|config| DirConfig { path: "/some/path".into(), mkdir: false, ..config });
     for case in table("filesystem_path").unwrap_or_default() {
@@ -163,7 +171,10 @@ async fn a_listing_shows_what_pve_lists() {
 }
 
 fn expected_row(entry: &Value) -> Value {
-    // PVE shows the reference as it stands in the image; a volume's parent here is a volume.
-    let parent = entry["parent"].as_str().and_then(|parent| parent.strip_prefix("../")).map(str::to_owned);
-    json!([entry["volid"], entry["content"], entry["format"], entry["size"], entry["ctime"], entry["vmid"], parent])
+    // PVE shows the reference as it stands in the image; a volume's parent here is a volume, or nothing if it is elsewhere.
+    let parent = entry["parent"].as_str().and_then(|parent| parent.strip_prefix("../")).filter(|parent| Place::parse(parent).is_ok());
+    // A disk of a container is a "rootdir" to PVE; whose disk it is the storage does not know.
+    let is_disk = entry["volid"].as_str().is_some_and(|id| id["local:".len()..].starts_with(|c: char| c.is_ascii_digit()));
+    let content = if is_disk { json!("images") } else { entry["content"].clone() };
+    json!([entry["volid"], content, entry["format"], entry["size"], entry["ctime"], entry["vmid"], parent])
 }
