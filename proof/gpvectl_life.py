@@ -127,7 +127,7 @@ def life(steps, ctl, server):
         tasks = tasks.get("items", tasks) if isinstance(tasks, dict) else tasks
         gpve.expect(tasks, "no tasks")
         upid = next(v for v in tasks[0].values() if str(v).startswith("UPID:"))
-        gpve.expect("TASK OK" in ctl("task", "log", upid), ctl("task", "log", upid))
+        gpve.expect("Succeeded" in ctl("task", "log", upid), ctl("task", "log", upid))
     with steps.step("errors: what is missing has its own exit code and says so"):
         done = ctl.run("vm", "show", "nobody")
         gpve.expect(done.returncode not in (0, 1, 2, 101) and "nobody" in done.stderr, "%d %s" % (done.returncode, done.stderr))

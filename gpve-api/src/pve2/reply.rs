@@ -38,8 +38,11 @@ impl Reply {
         Self::enveloped(json!({ "data": to_json(data) }))
     }
 
-    /// 200 with `{"data": [...], "total": n}`, for lists that are cut into pages.
+    /// 200 with `{"data": [...], "total": n}`, for lists that are cut into pages. Proxmox VE leaves a total of 0 out.
     pub fn page(data: &impl Serialize, total: u64) -> Self {
+        if total == 0 {
+            return Self::data(data);
+        }
         Self::enveloped(json!({ "data": to_json(data), "total": total }))
     }
 

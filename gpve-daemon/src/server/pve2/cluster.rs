@@ -1,6 +1,6 @@
 //! The cluster: free numbers, resources, members.
 
-use gpve_api::pve2::answer::{ClusterMember, NodeResource, Resource, StorageResource, content_list};
+use gpve_api::pve2::answer::{ClusterMember, NetworkResource, NodeResource, Resource, StorageResource, content_list};
 use gpve_api::pve2::{Failure, Reply};
 use gpve_api::route::Refused;
 use gpve_auth::{ObjectPath, Privilege};
@@ -36,6 +36,14 @@ pub(super) fn resources(cx: &Ctx<'_>) -> Answered {
         }
         if wanted("node") {
             all.push(Resource::Node(node_resource(&node)));
+        }
+        // Proxmox VE shows it only to those who ask for everything.
+        if !cx.params.contains("type") {
+            all.push(Resource::Network(local_network(&node)));
+        }
+        // The zone of plain bridges is listed among everything, and not under `sdn`.
+        if cx.params.text("type").is_none() {
+            all.push(Resource::Network(local_network(&node)));
         }
     }
     Ok(Reply::data(&all))
@@ -83,6 +91,28 @@ fn node_resource(node: &NodeStatus) -> NodeResource {
             uptime: info.uptime_s,
             ..base
         },
+    }
+}
+
+fn local_network(node: &NodeStatus) -> NetworkResource {
+    NetworkResource {
+        id: format!("network/{}/zone/localnetwork", node.name),
+        kind: "network",
+        network: "localnetwork".to_owned(),
+        network_type: "zone",
+        node: node.name.to_string(),
+        status: "ok",
+    }
+}
+
+fn local_network(node: &NodeStatus) -> NetworkResource {
+    NetworkResource {
+        id: format!("network/{}/zone/localnetwork", node.name),
+        kind: "network",
+        network: "localnetwork".to_owned(),
+        network_type: "zone",
+        node: node.name.to_string(),
+        status: "ok",
     }
 }
 

@@ -189,9 +189,10 @@ pub(super) async fn delete(cx: &Ctx<'_>) -> Answered {
     let storage = find(cx)?;
     let id = volume_id(cx, &storage.id)?;
     // What is gone already is removed without an error, as on Proxmox VE; then only its name tells whose it was.
-    let owner = match find_volume(cx).await {
-        Ok(report) => report.volume.owner,
-        Err(_) => id.name().as_str().split_once('/').and_then(|(owner, _)| owner.parse().ok()),
+    let owner = match (find_volume(cx).await, id.name().as_str().split_once('/')) {
+        (Ok(report), _) => report.volume.owner,
+        (Err(_), Some((owner, _))) => owner.parse().ok(),
+        (Err(failure), None) => return Err(failure),
     };
     let owner = owner.unwrap_or(Vmid::MIN);
     if let Some(guest) = cx.app.plane.guest(owner)

@@ -1,0 +1,100 @@
+"""The server with thousands of simulated guests: creates, lists and reads per second, and memory. Prints JSON lines for `cargo xtask bench`.
+
+    GPVE_BIN=target/release/gpve python3 proof/_bench_server.py [GUESTS]
+
+Reads are counted by wrk where it is installed, because a Python client is slower than the server.
+"""
+import json
+import multiprocessing
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import _gpve as gpve
+
+GUESTS = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+MEMORY_AT = min(1000, GUESTS)
+CLIENTS = 8
+LISTS = 200
+READ_S = 5
+GOALS = {"list p99": 20, "reads": 10000, "memory": 60}
+FIRST = 100
+
+
+def line(who, **figures):
+    print(json.dumps({"bench": "server, %d simulated guests" % GUESTS, "who": who, **figures}), flush=True)
+
+
+def create(job):
+    port, session, ids = job
+    api = gpve.Api(port, session)
+    for vmid in ids:
+        api.call("POST", "/nodes/%s/qemu" % gpve.NODE, vmid=vmid, name="bench%d" % vmid, memory=64, cores=1)
+
+
+def create_all(server, session, first, count):
+    """Creates per second."""
+    jobs = [(server.port, session, range(first + n, first + count, CLIENTS)) for n in range(CLIENTS)]
+    begin = time.perf_counter()
+    with multiprocessing.Pool(CLIENTS) as pool:
+        pool.map(create, jobs)
+    return count / (time.perf_counter() - begin)
+
+
+def memory_mib(server):
+    with open("/proc/%d/status" % server.process.pid) as f:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) / 1024
+
+
+def milliseconds(times, part):
+    return sorted(times)[min(len(times) - 1, int(len(times) * part))] * 1000
+
+
+def lists(api):
+    times = []
+    for _ in range(LISTS):
+        begin = time.perf_counter()
+        found = api.get("/cluster/resources", type="vm")
+        times.append(time.perf_counter() - begin)
+    gpve.expect(len(found) == GUESTS, "%d guests are listed, not %d" % (len(found), GUESTS))
+    return times
+
+
+def reads_per_second(server, session):
+    if not shutil.which("wrk"):
+        return None
+    url = "%s/api2/json/nodes/%s/qemu/%d/status/current" % (server.url(), gpve.NODE, FIRST)
+    headers = [word for name, value in session.items() for word in ("-H", "%s: %s" % (name, value))]
+    done = subprocess.run(["wrk", "-t", "1", "-c", "16", "-d", "%ds" % READ_S, *headers, url], capture_output=True, text=True, check=True)
+    gpve.expect("Non-2xx" not in done.stdout, done.stdout)
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
+
+
+def measure(server):
+    api = server.api().login()
+    line("memory, no guests", value=memory_mib(server), unit="MiB")
+    rate = create_all(server, api.session, FIRST, MEMORY_AT)
+    memory = memory_mib(server)
+    line("memory, %d guests defined" % MEMORY_AT, value=memory, unit="MiB", goal=GOALS["memory"], met=memory <= GOALS["memory"])
+    if GUESTS > MEMORY_AT:
+        rate = create_all(server, api.session, FIRST + MEMORY_AT, GUESTS - MEMORY_AT)
+    line("create, %d clients" % CLIENTS, value=rate, unit="1/s")
+    # A create's task ends after its call returned.
+    gpve.until("the end of all tasks", lambda: not api.get("/nodes/%s/tasks" % gpve.NODE, source="active", limit=1), gpve.TASK_S)
+    times = lists(api)
+    p99 = milliseconds(times, 0.99)
+    line("list of all, p50", value=milliseconds(times, 0.5), unit="ms")
+    line("list of all, p99", value=p99, unit="ms", goal=GOALS["list p99"], met=p99 <= GOALS["list p99"])
+    reads = reads_per_second(server, api.session)
+    if reads is None:
+        print("wrk is not installed: reads are not counted", file=sys.stderr)
+    else:
+        line("reads of one guest's status, 16 connections", value=reads, unit="1/s", goal=GOALS["reads"], met=reads >= GOALS["reads"])
+    line("memory, %d guests defined" % GUESTS, value=memory_mib(server), unit="MiB")
+
+
+if __name__ == "__main__":
+    with gpve.Server(simulated=True) as the_server:
+        measure(the_server)
