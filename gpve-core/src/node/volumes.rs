@@ -183,7 +183,8 @@ pub(super) async fn perform_without_guest(node: Arc<Inner>, task: Arc<Task>) {
     let cx = OpCx::task(task.upid(), task.cancel().clone(), Arc::clone(&task) as Arc<dyn LogSink>);
     let done = match &work.request.operation {
         Operation::AllocateVolume { storage, name, format, size } => {
-            allocate(&node, &cx, work.request.vmid, storage, name.as_ref(), *format, *size).await.map(drop)
+            let request = NewVolume { owner: work.request.vmid, format: *format, size: *size };
+            allocate(&node, &cx, storage, name.as_ref(), request).await
         }
         Operation::DestroyVolume { volume } => destroy(&node, &cx, volume).await,
         _ => Err(Error::not_found("task", format!("VM {} does not exist", work.request.vmid))),
@@ -196,25 +197,24 @@ pub(super) async fn perform_without_guest(node: Arc<Inner>, task: Arc<Task>) {
 }
 
 /// Makes an empty volume; a name that is taken is an error.
-pub(super) async fn allocate(
-    node: &Inner,
-    cx: &OpCx,
-    owner: Vmid,
-    storage: &StorageId,
-    name: Option<&VolumeName>,
-    format: Option<DiskFormat>,
-    size: ByteSize,
-) -> Result<VolumeId> {
+async fn allocate(node: &Inner, cx: &OpCx, storage: &StorageId, name: Option<&VolumeName>, mut request: NewVolume) -> Result<()> {
     let plugin = node.storage(storage)?;
-    let format = format.or(plugin.capabilities().formats.first().copied()).unwrap_or(DiskFormat::Raw);
+    let format = *request.format.get_or_insert(plugin.capabilities().formats.first().copied().unwrap_or(DiskFormat::Raw));
     let name = match name {
         Some(name) => name.clone(),
-        None => plugin.free_name(cx, owner, format, &[]).await?,
+        None => plugin.free_name(cx, request.owner, format, &[]).await?,
     };
-    match plugin.create(cx, &CreateVolume { name, owner, format, size }).await? {
-        Ensured::Made(volume) => Ok(volume.id),
+    match plugin.create(cx, &CreateVolume { name, owner: request.owner, format, size: request.size }).await? {
+        Ensured::Made(_) => Ok(()),
         Ensured::Already(volume) => Err(Error::already_exists("volume.allocate", format!("disk image '{}'", volume.id))),
     }
+}
+
+/// A volume to be made, its name and perhaps its format not decided.
+struct NewVolume {
+    owner: Vmid,
+    format: Option<DiskFormat>,
+    size: ByteSize,
 }
 
 async fn destroy(node: &Inner, cx: &OpCx, volume: &VolumeId) -> Result<()> {

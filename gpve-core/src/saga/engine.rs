@@ -37,60 +37,55 @@ pub async fn drive<E: Sync, M: Send + Sync>(
     position: Position,
     memo: &mut M,
 ) -> End {
+    let saga = Saga { steps, log, env };
     match position.direction {
-        Direction::Forward => forward(steps, log, cx, env, position.step, memo).await,
-        Direction::Backward(error) => backward(steps, log, cx, env, position.step, error, memo).await,
+        Direction::Forward => saga.forward(cx, position.step, memo).await,
+        Direction::Backward(error) => saga.backward(cx, position.step, error, memo).await,
     }
 }
 
-async fn forward<E: Sync, M: Send + Sync>(
-    steps: &[Box<dyn Step<E, M>>],
-    log: &dyn SagaLog<M>,
-    cx: &OpCx,
-    env: &E,
-    from: usize,
-    memo: &mut M,
-) -> End {
-    for (i, step) in steps.iter().enumerate().skip(from) {
-        if cx.cancel().is_cancelled() {
-            let error = Error::new(ErrorKind::Cancelled, step.name(), "the task was cancelled");
-            // The step at `i` may have run before a crash: undoing starts with it.
-            return backward(steps, log, cx, env, i, error, memo).await;
-        }
-        let here = Position { step: i, direction: Direction::Forward };
-        if let Err(e) = log.write(&here, step.name(), memo).await {
-            return End::Interrupted(e);
-        }
-        if let Err(error) = step.run(cx, env, memo).await {
-            return backward(steps, log, cx, env, i, error, memo).await;
-        }
-    }
-    End::Done
+/// What stays the same while a saga runs.
+struct Saga<'s, E, M> {
+    steps: &'s [Box<dyn Step<E, M>>],
+    log: &'s dyn SagaLog<M>,
+    env: &'s E,
 }
 
-async fn backward<E: Sync, M: Send + Sync>(
-    steps: &[Box<dyn Step<E, M>>],
-    log: &dyn SagaLog<M>,
-    cx: &OpCx,
-    env: &E,
-    from: usize,
-    error: Error,
-    memo: &mut M,
-) -> End {
-    let cx = cx.uncancellable();
-    for (i, step) in steps.iter().enumerate().take(from + 1).rev() {
-        let here = Position { step: i, direction: Direction::Backward(error.clone()) };
-        if let Err(e) = log.write(&here, step.name(), memo).await {
-            return End::Interrupted(e);
-        }
-        let mut attempt = 1;
-        while let Err(undo) = step.undo(&cx, env, memo).await {
-            cx.log(format!("undoing {} failed ({attempt} of {UNDO_ATTEMPTS}): {}", step.name(), undo.report()));
-            if attempt == UNDO_ATTEMPTS {
-                return End::Stuck { step: step.name(), error, undo };
+impl<E: Sync, M: Send + Sync> Saga<'_, E, M> {
+    async fn forward(&self, cx: &OpCx, from: usize, memo: &mut M) -> End {
+        for (i, step) in self.steps.iter().enumerate().skip(from) {
+            if cx.cancel().is_cancelled() {
+                let error = Error::new(ErrorKind::Cancelled, step.name(), "the task was cancelled");
+                // The step at `i` may have run before a crash: undoing starts with it.
+                return self.backward(cx, i, error, memo).await;
             }
-            attempt += 1;
+            let here = Position { step: i, direction: Direction::Forward };
+            if let Err(e) = self.log.write(&here, step.name(), memo).await {
+                return End::Interrupted(e);
+            }
+            if let Err(error) = step.run(cx, self.env, memo).await {
+                return self.backward(cx, i, error, memo).await;
+            }
         }
+        End::Done
     }
-    End::Undone(error)
+
+    async fn backward(&self, cx: &OpCx, from: usize, error: Error, memo: &mut M) -> End {
+        let cx = cx.uncancellable();
+        for (i, step) in self.steps.iter().enumerate().take(from + 1).rev() {
+            let here = Position { step: i, direction: Direction::Backward(error.clone()) };
+            if let Err(e) = self.log.write(&here, step.name(), memo).await {
+                return End::Interrupted(e);
+            }
+            let mut attempt = 1;
+            while let Err(undo) = step.undo(&cx, self.env, memo).await {
+                cx.log(format!("undoing {} failed ({attempt} of {UNDO_ATTEMPTS}): {}", step.name(), undo.report()));
+                if attempt == UNDO_ATTEMPTS {
+                    return End::Stuck { step: step.name(), error, undo };
+                }
+                attempt += 1;
+            }
+        }
+        End::Undone(error)
+    }
 }
