@@ -282,7 +282,9 @@ impl StoragePlugin for DirStorage {
             Ok(place) => place,
             Err(error) => return Err(Error::field(OP, "volume", error.to_string()).on(self.subject(name))),
         };
-        let _chains = self.inner.chains.lock().await;
+        // Only a base can have clones, and a large file takes its time to go.
+        let is_base = matches!(&place, Place::Disk(disk) if disk.file.is_base());
+        let _chains = if is_base { Some(self.inner.chains.lock().await) } else { None };
         self.blocking(cx, OP, self.subject(name), move |inner| {
             let root = match inner.tree.root() {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Removed::WasAbsent),

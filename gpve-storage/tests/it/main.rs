@@ -1,6 +1,7 @@
 //! Integration tests of gpve-storage.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_types, reason = "tests")]
 
+mod arguments;
 mod escape;
 mod host_clone;
 mod host_conformance;
