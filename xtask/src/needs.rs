@@ -70,6 +70,7 @@ const NEEDS: &[Need] = &[
     // The module, not the program: Debian splits it from Python.
     need(Purpose::Tests, Probe::File("/usr/lib/python3/dist-packages/pip"), &["python3", "python3-venv", "python3-pip"]),
     need(Purpose::Benchmarks, Probe::Program("etcd"), &["etcd-server"]),
+    need(Purpose::Benchmarks, Probe::Program("wrk"), &["wrk"]),
 ];
 
 /// Installs what is missing for `purposes`; silent when nothing is.
