@@ -18,7 +18,7 @@ use gpve_core::types::{ByteSize, DiskOptions, DiskSource, DiskSpec, NicIndex, Ni
 use gpve_store::MemStore;
 
 /// Longest wait for a state before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
