@@ -41,10 +41,6 @@ pub(super) fn resources(cx: &Ctx<'_>) -> Answered {
         if !cx.params.contains("type") {
             all.push(Resource::Network(local_network(&node)));
         }
-        // The zone of plain bridges is listed among everything, and not under `sdn`.
-        if cx.params.text("type").is_none() {
-            all.push(Resource::Network(local_network(&node)));
-        }
     }
     Ok(Reply::data(&all))
 }
@@ -91,17 +87,6 @@ fn node_resource(node: &NodeStatus) -> NodeResource {
             uptime: info.uptime_s,
             ..base
         },
-    }
-}
-
-fn local_network(node: &NodeStatus) -> NetworkResource {
-    NetworkResource {
-        id: format!("network/{}/zone/localnetwork", node.name),
-        kind: "network",
-        network: "localnetwork".to_owned(),
-        network_type: "zone",
-        node: node.name.to_string(),
-        status: "ok",
     }
 }
 
