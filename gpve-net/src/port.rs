@@ -38,7 +38,8 @@ impl InterfaceRequest {
 
 const _: () = assert!(size_of::<InterfaceRequest>() == REQUEST_BYTES);
 
-/// One queue of a tap interface: each read is a frame that the host sends, each write one that it receives.
+/// One queue of a tap interface, as QEMU wants it: each read is a frame that the host sends, each write one that it receives,
+/// with a `virtio_net_hdr` of 10 bytes before it, so that checksums and segmentation are left to whoever does them best.
 ///
 /// Blocking; dropping it closes the queue and leaves the interface.
 #[derive(Debug)]
@@ -51,13 +52,13 @@ impl Tap {
     /// [`io::ErrorKind::ResourceBusy`] when the name is taken; [`io::ErrorKind::PermissionDenied`] without `CAP_NET_ADMIN`.
     pub fn make(name: &IfName, owner: u32, is_multi_queue: bool) -> io::Result<()> {
         let file = device()?;
-        set_interface(&file, name, flags(is_multi_queue) | IFF_TUN_EXCL | IFF_VNET_HDR)?;
+        set_interface(&file, name, flags(is_multi_queue) | IFF_TUN_EXCL)?;
         // Until it is persistent the interface vanishes with the descriptor: there is no half-made one to clean up.
         set_owner(&file, owner)?;
         set_persistent(&file)
     }
 
-    /// Opens a queue of an interface that exists, as its owner or as root. Frames come without a header before them.
+    /// Opens a queue of an interface that exists, as its owner or as root.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no persistent tap of this name; [`io::ErrorKind::PermissionDenied`] for anybody else; [`io::ErrorKind::InvalidInput`] when `is_multi_queue` is not what
@@ -102,7 +103,7 @@ fn device() -> io::Result<File> {
 }
 
 const fn flags(is_multi_queue: bool) -> u16 {
-    IFF_TAP | IFF_NO_PI | if is_multi_queue { IFF_MULTI_QUEUE } else { 0 }
+    IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | if is_multi_queue { IFF_MULTI_QUEUE } else { 0 }
 }
 
 #[allow(unsafe_code, reason = "no crate wraps this ioctl without further effects; see SAFETY")]

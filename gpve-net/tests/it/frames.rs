@@ -12,6 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// IEEE's number for local experiments: nobody else's frames.
 const ETHER_TYPE: [u8; 2] = [0x88, 0xb5];
 const HEADER_BYTES: usize = 14;
+/// What stands before each frame: nothing left to be done with it.
+const VIRTIO_HEADER: [u8; 10] = [0; 10];
 /// Far longer than a frame takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,7 +31,7 @@ impl Guest {
 
     /// Sends `payload` to the other guest; an error when the link is down.
     pub(crate) fn send(&self, to: &Guest, payload: &[u8]) -> std::io::Result<()> {
-        let frame = [&to.mac.octets(), &self.mac.octets(), &ETHER_TYPE[..], payload].concat();
+        let frame = [&VIRTIO_HEADER[..], &to.mac.octets(), &self.mac.octets(), &ETHER_TYPE[..], payload].concat();
         (&self.tap).write_all(&frame)
     }
 
@@ -45,6 +47,7 @@ impl Guest {
             let mut frame = vec![0; 1 << 16];
             let len = (&self.tap).read(&mut frame).unwrap();
             frame.truncate(len);
+            frame.drain(..VIRTIO_HEADER.len());
             if frame[12..HEADER_BYTES] == ETHER_TYPE {
                 let end = frame.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
                 return Some(frame[HEADER_BYTES..end.max(HEADER_BYTES)].to_vec());

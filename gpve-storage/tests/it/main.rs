@@ -6,6 +6,7 @@ mod escape;
 mod host_clone;
 mod host_conformance;
 mod host_crash;
+mod host_full;
 mod host_header;
 mod host_import;
 mod host_snapshot;
