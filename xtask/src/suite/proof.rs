@@ -65,7 +65,12 @@ fn python() -> Result<PathBuf> {
     Program::new(system).args(["-m", "venv", "--clear"]).arg(&environment).quiet()?;
     let packages: Vec<&str> = wanted.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     if !packages.is_empty() {
-        Program::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages).quiet()?;
+        let install = Program::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages);
+        if let Err(why) = install.quiet() {
+            // Not remembered as done: the next run tries again.
+            say(format!("proofs that need {} are skipped: {why}", packages.join(", ")));
+            return Ok(python);
+        }
     }
     fs::write(&stamp, &wanted).context(stamp.display())?;
     Ok(python)
