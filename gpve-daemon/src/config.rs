@@ -35,8 +35,10 @@ pub struct Settings {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Storages.
     pub storages: Vec<DirSetting>,
-    /// Where Prometheus scrapes; none: nowhere.
+    /// Where Prometheus scrapes.
     pub metrics: Option<SocketAddr>,
+    /// Nowhere: the file says `enabled: false`.
+    pub metrics_off: bool,
     /// `error`, `warn`, `info` or `debug`.
     pub log_level: Option<String>,
     /// Where logs go; standard error unless given.

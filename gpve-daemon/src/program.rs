@@ -1,7 +1,7 @@
 //! The command line of the server.
 
 use std::io::{BufRead, IsTerminal};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,10 +16,12 @@ use gpve_core::types::NodeName;
 
 use crate::config::{self, AgentSettings, DirSetting, Loaded, Settings};
 use crate::setup::{self, Layout};
-use crate::wire::{self, NodeOptions, ServerOptions};
+use crate::wire::{self, NodeOptions, Scrape, ServerOptions};
 
 /// Ports of Proxmox VE's dialect and of the native one; the same router answers on both.
 const DEFAULT_PORTS: [u16; 2] = [8006, 8443];
+/// Port of the figures for Prometheus.
+const DEFAULT_METRICS_PORT: u16 = 9090;
 
 /// gpve: virtual machines and virtual Kubernetes clusters as equal guests.
 #[derive(Debug, Parser)]
@@ -113,9 +115,12 @@ struct Run {
     /// Where to listen; may be repeated. Otherwise what the configuration says, or ports 8006 and 8443.
     #[arg(long)]
     listen: Vec<SocketAddr>,
-    /// Where Prometheus scrapes. Otherwise what the configuration says, or nowhere.
+    /// Where Prometheus scrapes. Otherwise what the configuration says, or port 9090 of this host only.
     #[arg(long)]
     metrics_listen: Option<SocketAddr>,
+    /// Answer 404 instead of Proxmox VE's 500 for a guest that does not exist; the text is the same.
+    #[arg(long)]
+    missing_guest_404: bool,
     /// This node's name; the host's unless given.
     #[arg(long)]
     node: Option<NodeName>,
@@ -190,7 +195,7 @@ fn settings(file: Option<&Path>) -> Result<Settings> {
         return Ok(Settings::default());
     };
     match config::load(&path, &variable)? {
-        Loaded::Server(settings) => Ok(settings),
+        Loaded::Server(settings) => Ok(*settings),
         // The agent's file is not the server's, unless somebody says so.
         Loaded::Agent(_) if file.is_none() => Ok(Settings::default()),
         Loaded::Agent(_) => Err(Error::field("run", "config", format!("{} is of an agent: use 'gpve-agent run'", path.display()))),
@@ -299,8 +304,13 @@ async fn serve(run: Run, settings: Settings) -> Result<()> {
             layout,
         },
         listen: listen.unwrap_or_else(|| DEFAULT_PORTS.map(|port| (Ipv6Addr::UNSPECIFIED, port).into()).into()),
-        metrics: run.metrics_listen.or(settings.metrics),
+        metrics: match run.metrics_listen.or(settings.metrics) {
+            Some(address) => Scrape::At(address),
+            None if settings.metrics_off => Scrape::Nowhere,
+            None => Scrape::IfFree((Ipv4Addr::LOCALHOST, DEFAULT_METRICS_PORT).into()),
+        },
         tls: settings.tls,
+        missing_guest_status: if run.missing_guest_404 { 404 } else { 500 },
     };
     let server = wire::serve(&options).await?;
     // One line for programs that start us: everything else goes to the log.

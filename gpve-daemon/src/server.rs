@@ -24,6 +24,8 @@ use gpve_core::control::ControlPlane;
 use gpve_core::ports::Clock;
 use gpve_core::types::NodeName;
 
+use crate::config::DirSetting;
+
 pub use listen::{Listening, Tls, listen};
 
 /// What all requests share. Cheap to clone.
@@ -46,10 +48,27 @@ pub struct State {
     pub node: NodeName,
     /// SHA-256 of the server's certificate, colon-separated, for clients that pin it.
     pub fingerprint: String,
+    /// Storages as they are configured.
+    pub storages: Vec<DirSetting>,
+    /// Status for a guest that does not exist, in Proxmox VE's dialect: 500 as there, or 404 for clients that expect it.
+    pub missing_guest_status: u16,
     /// What is counted.
     pub metrics: metrics::Metrics,
     pve2: Router,
     v1: Router,
+}
+
+/// What a server is told beside its ports.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The node that it runs on.
+    pub node: NodeName,
+    /// SHA-256 of its certificate.
+    pub fingerprint: String,
+    /// Its storages.
+    pub storages: Vec<DirSetting>,
+    /// See [`State::missing_guest_status`].
+    pub missing_guest_status: u16,
 }
 
 impl App {
@@ -59,12 +78,12 @@ impl App {
         (accounts, keys): (accounts::AccountStore, SessionKeys),
         authority: Box<dyn Authority>,
         clock: Arc<dyn Clock>,
-        node: NodeName,
-        fingerprint: String,
+        about: About,
     ) -> Self {
         let [pve2, v1] = [Dialect::Pve2, Dialect::V1].map(gpve_api::routes::router);
         let metrics = metrics::Metrics::new();
-        Self(Arc::new(State { plane, accounts, keys, authority, clock, node, fingerprint, metrics, pve2, v1 }))
+        let About { node, fingerprint, storages, missing_guest_status } = about;
+        Self(Arc::new(State { plane, accounts, keys, authority, clock, node, fingerprint, storages, missing_guest_status, metrics, pve2, v1 }))
     }
 
     fn now(&self) -> UnixTime {

@@ -26,7 +26,7 @@ use crate::agent::LinuxHost;
 use crate::config::DirSetting;
 use crate::server::accounts::AccountStore;
 use crate::server::metrics::{Scraped, scrape};
-use crate::server::{App, Listening, Tls, listen};
+use crate::server::{About, App, Listening, Tls, listen};
 use crate::setup::Layout;
 
 /// How long the node may take at start to tell what it has; reads are incomplete until then.
@@ -49,6 +49,17 @@ pub struct NodeOptions {
     pub storages: Vec<DirSetting>,
 }
 
+/// Where Prometheus scrapes.
+#[derive(Debug, Clone, Copy)]
+pub enum Scrape {
+    /// Nowhere.
+    Nowhere,
+    /// Here, or the server does not start.
+    At(SocketAddr),
+    /// Here, unless something else listens there: nobody asked for it.
+    IfFree(SocketAddr),
+}
+
 /// What a server is made of.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -57,9 +68,11 @@ pub struct ServerOptions {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
     /// Where Prometheus scrapes.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Scrape,
     /// Certificate and key; those that `init` made unless given.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Status for a guest that does not exist: 500 as Proxmox VE, or 404.
+    pub missing_guest_status: u16,
 }
 
 /// A running server.
@@ -108,10 +121,23 @@ pub async fn serve(options: &ServerOptions) -> Result<Server> {
     for late in plane.ready(NODE_PATIENCE).await {
         tracing::warn!(node = %late, "a node has not told what it has yet");
     }
-    let app = App::new(plane.clone(), accounts, Box::new(Administrator), clock, options.node.node.clone(), tls.fingerprint.clone());
+    let about = About {
+        node: options.node.node.clone(),
+        fingerprint: tls.fingerprint.clone(),
+        storages: options.node.storages.clone(),
+        missing_guest_status: options.missing_guest_status,
+    };
+    let app = App::new(plane.clone(), accounts, Box::new(Administrator), clock, about);
     let scraped = match options.metrics {
-        Some(address) => Some(scrape(app.clone(), address).await?),
-        None => None,
+        Scrape::Nowhere => None,
+        Scrape::At(address) => Some(scrape(app.clone(), address).await?),
+        Scrape::IfFree(address) => match scrape(app.clone(), address).await {
+            Ok(scraped) => Some(scraped),
+            Err(e) => {
+                tracing::warn!(error = %e.report(), "no figures are served: say where with --metrics-listen");
+                None
+            }
+        },
     };
     let listening = listen(app, &tls, &options.listen).await?;
     Ok(Server { listening, scraped, node, plane })

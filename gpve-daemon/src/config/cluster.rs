@@ -19,7 +19,7 @@ pub struct GpveConfiguration {
     pub network: Option<Json>,
     pub ha: Option<Json>,
     pub logging: Logging,
-    pub metrics: Metrics,
+    pub metrics: Option<Metrics>,
 }
 
 /// `cluster`
@@ -118,6 +118,7 @@ impl Metrics {
         if self.path.as_deref().is_some_and(|p| p != "/metrics") {
             return Err("metrics.path: only '/metrics'".to_owned());
         }
+        settings.metrics_off = !self.enabled;
         if self.enabled {
             settings.metrics = Some(socket(self.listen.as_deref().unwrap_or(":9090")).map_err(|e| format!("metrics.listen: {e}"))?);
         }
@@ -145,7 +146,7 @@ impl GpveConfiguration {
         let unused = [("api.cors", self.api.cors.is_some()), ("etcd", self.etcd.is_some()), ("network", self.network.is_some()), ("ha", self.ha.is_some())];
         settings.without_effect = unused.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
         self.logging.settle(&mut settings)?;
-        self.metrics.settle(&mut settings)?;
+        self.metrics.map_or(Ok(()), |m| m.settle(&mut settings))?;
         Ok(settings)
     }
 }

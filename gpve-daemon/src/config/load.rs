@@ -17,7 +17,7 @@ const BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Loaded {
     /// Of a server.
-    Server(Settings),
+    Server(Box<Settings>),
     /// Of an agent.
     Agent(Box<AgentSettings>),
 }
@@ -45,8 +45,8 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded>
     }
     let head: Head = parse(path, &text)?;
     let settled = match head.kind.as_deref() {
-        None => parse::<GpveConfiguration>(path, &text)?.settle().map(Loaded::Server),
-        Some("ServerConfiguration") => parse::<ServerConfiguration>(path, &text)?.settle().map(Loaded::Server),
+        None => parse::<GpveConfiguration>(path, &text)?.settle().map(|s| Loaded::Server(Box::new(s))),
+        Some("ServerConfiguration") => parse::<ServerConfiguration>(path, &text)?.settle().map(|s| Loaded::Server(Box::new(s))),
         Some("AgentConfiguration") => parse::<AgentConfiguration>(path, &text)?.settle().map(|a| Loaded::Agent(Box::new(a))),
         Some(other) => Err(format!("kind: '{other}' is not ServerConfiguration or AgentConfiguration")),
     };

@@ -26,7 +26,7 @@ pub struct ServerConfiguration {
     #[serde(default)]
     pub logging: Logging,
     #[serde(default)]
-    pub metrics: Metrics,
+    pub metrics: Option<Metrics>,
 }
 
 /// `server`
@@ -82,7 +82,7 @@ impl ServerConfiguration {
         let unused = [("cluster.etcd", self.cluster.etcd.is_some()), ("scheduler", self.scheduler.is_some()), ("storage.defaults", defaults)];
         settings.without_effect = unused.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
         self.logging.settle(&mut settings)?;
-        self.metrics.settle(&mut settings)?;
+        self.metrics.map_or(Ok(()), |m| m.settle(&mut settings))?;
         Ok(settings)
     }
 }

@@ -26,10 +26,10 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
         }
         VmCommand::Clone { name, target, vmid, full, snapshot, storage } => {
             let wanted = [
-                ("vmid", vmid.map(|v| json!(v))),
-                ("full", full.then(|| json!(true))),
-                ("snapshot", snapshot.map(|s| json!(s))),
-                ("storage", storage.map(|s| json!(s))),
+                ("vmid", vmid.map(Json::from)),
+                ("full", full.then_some(Json::Bool(true))),
+                ("snapshot", snapshot.map(Json::from)),
+                ("storage", storage.map(Json::from)),
             ];
             let mut body = json!({ "name": target });
             for (field, value) in wanted.into_iter().filter_map(|(f, v)| Some((f, v?))) {

@@ -14,9 +14,10 @@ mod task;
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use gpve_api::pve2::request::{BodyKind, MAX_BODY_BYTES, decode};
 use gpve_api::pve2::{Failure, Reply, answer::index_of, credentials};
-use gpve_api::route::{Access, Body, Given, Matched, Params};
+use gpve_api::route::{Access, Body, Given, MAX_PARAMS, Matched, Params};
 use gpve_api::routes::Operation as Op;
 use gpve_auth::{Decision, Identity, Login};
 use gpve_core::control::{Answer, Call};
@@ -55,7 +56,7 @@ async fn serve(app: &App, parts: &Parts, path: &str, body: Incoming, peer: Socke
         Err(_) if public => None,
         Err(failure) => return Err(failure),
     };
-    let given = parameters(parts, &matched, body).await?;
+    let given = parameters(parts, body).await?;
     if let (Some(who), false) = (&who, public)
         && let Decision::Denied(why) = matched.authorize(app.authority.as_ref(), who, &given)
     {
@@ -88,16 +89,37 @@ fn identify(app: &App, parts: &Parts, matched: &Matched) -> Result<Identity, Fai
     Ok(who)
 }
 
-async fn parameters(parts: &Parts, matched: &Matched, body: Incoming) -> Result<Given, Failure> {
+async fn parameters(parts: &Parts, body: Incoming) -> Result<Given, Failure> {
     let bytes = read(body, MAX_BODY_BYTES).await.map_err(|e| match e {
         BodyError::TooLarge => Failure::new(400, &format!("the body is larger than {MAX_BODY_BYTES} bytes")),
         BodyError::Broken => Failure::new(400, "the body could not be read"),
     })?;
-    let kind = if bytes.is_empty() { BodyKind::Form } else { BodyKind::from_content_type(header(parts, "content-type"))? };
-    if kind == BodyKind::Multipart && !matches!(matched.route.body, Body::Upload) {
-        return decode(parts.uri.query(), kind, &bytes);
+    let content_type = header(parts, "content-type");
+    let kind = if bytes.is_empty() { BodyKind::Form } else { BodyKind::from_content_type(content_type)? };
+    let mut given = decode(parts.uri.query(), kind, &bytes)?;
+    if kind == BodyKind::Multipart {
+        given.merge(fields(content_type.unwrap_or_default(), bytes).await?)?;
     }
-    decode(parts.uri.query(), kind, &bytes)
+    Ok(given)
+}
+
+/// The fields of a multipart body; a file counts by its name.
+async fn fields(content_type: &str, bytes: Bytes) -> Result<Given, Failure> {
+    let broken = |e: multer::Error| Failure::bad_request(&format!("malformed multipart body: {e}"));
+    let boundary = multer::parse_boundary(content_type).map_err(broken)?;
+    let whole = futures::stream::once(async move { Ok::<_, std::convert::Infallible>(bytes) });
+    let (mut parts, mut given) = (multer::Multipart::new(whole, boundary), Given::new());
+    while let Some(field) = parts.next_field().await.map_err(broken)? {
+        if given.len() >= MAX_PARAMS {
+            return Err(Failure::bad_request(&format!("more than {MAX_PARAMS} parameters")));
+        }
+        match (field.name().map(str::to_owned), field.file_name().map(str::to_owned)) {
+            (_, Some(file)) => given.push("filename", file),
+            (Some(name), None) => given.push(name, field.text().await.map_err(broken)?),
+            (None, None) => {}
+        }
+    }
+    Ok(given)
 }
 
 fn call(parts: &Parts, who: &Identity, peer: SocketAddr) -> Result<Call, Failure> {
@@ -142,13 +164,8 @@ fn not_yet(what: &str) -> Answered {
 
 /// One handler per operation. Boxed: one small future for the connection instead of the largest handler's.
 async fn handle(cx: Ctx<'_>) -> Answered {
-    if let Some(index) = index_of(cx.matched.route.operation)
-        && !matches!(cx.matched.route.operation, Op::VmIndex | Op::VmStatusIndex | Op::SnapshotIndex | Op::TaskIndex | Op::AgentIndex | Op::StorageIndex)
-    {
-        return Ok(Reply::data(&index));
-    }
     match cx.matched.route.operation {
-        Op::ApiIndex | Op::AccessIndex | Op::ClusterIndex | Op::NodeIndex => not_yet("this index"),
+        Op::ApiIndex | Op::AccessIndex | Op::ClusterIndex | Op::NodeIndex => Ok(Reply::data(&index_of(cx.matched.route.operation))),
         Op::Version | Op::NodeVersion => node::version(),
         Op::TicketProbe => nothing(),
         Op::TicketCreate => access::login(&cx).await,

@@ -13,7 +13,7 @@ fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
 
 fn server(path: &std::path::Path) -> Settings {
     match load(path, &|_| None).unwrap() {
-        Loaded::Server(settings) => settings,
+        Loaded::Server(settings) => *settings,
         Loaded::Agent(agent) => panic!("{agent:?}"),
     }
 }

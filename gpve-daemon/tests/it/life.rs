@@ -130,3 +130,13 @@ async fn health_and_figures_are_served() {
         assert!(figures.contains(wanted), "no {wanted} in\n{figures}");
     }
 }
+
+#[tokio::test]
+async fn a_missing_guest_is_500_as_in_proxmox_ve_and_404_where_asked() {
+    for (switches, status) in [(&["--sim"][..], 500), (&["--sim", "--missing-guest-404"][..], 404)] {
+        let daemon = Daemon::start_with(switches);
+        let answer = daemon.login().await.pve("GET", "/nodes/pve/qemu/4242/config", &[]).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.reason.ends_with("'nodes/pve/qemu-server/4242.conf' does not exist"), "{}", answer.reason);
+    }
+}

@@ -5,6 +5,7 @@
 mod access;
 mod config;
 mod ctl;
+mod host_guest;
 mod host_wire;
 mod http;
 mod input;

@@ -22,6 +22,7 @@ pub(crate) fn program() -> &'static str {
 
 pub(crate) struct Daemon {
     dir: TempDir,
+    switches: Vec<String>,
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) metrics: String,
@@ -45,7 +46,8 @@ impl Daemon {
             .unwrap();
         assert!(init.status.success(), "init: {}", String::from_utf8_lossy(&init.stderr));
         let (child, address, metrics) = run(dir.path(), switches);
-        Self { dir, child, address, metrics }
+        let switches = switches.iter().map(|s| (*s).to_owned()).collect();
+        Self { dir, switches, child, address, metrics }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -64,7 +66,8 @@ impl Daemon {
     pub(crate) fn crash_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        (self.child, self.address, self.metrics) = run(self.dir.path(), &["--sim"]);
+        let switches: Vec<&str> = self.switches.iter().map(String::as_str).collect();
+        (self.child, self.address, self.metrics) = run(self.dir.path(), &switches);
     }
 
     /// One request on a connection of its own.
@@ -85,8 +88,14 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.path("server.log")).unwrap_or_default();
+            let said: Vec<&str> = log.lines().filter(|l| !l.contains("\"INFO\"")).collect();
+            println!("server: {ended:?}\n{}", said.join("\n"));
+        }
     }
 }
 

@@ -16,14 +16,14 @@ use super::{Answered, Ctx, cluster, show};
 pub(super) fn find(cx: &Ctx<'_>) -> Result<Arc<GuestObject>, Failure> {
     let (vmid, node) = (cx.vmid()?, cx.node()?);
     // Clients know this text and the status 500.
-    let missing = || Failure::new(500, &format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"));
+    let missing = || Failure::new(cx.app.missing_guest_status, &format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"));
     cx.app.plane.guest(vmid).filter(|g| *g.node() == node).ok_or_else(missing)
 }
 
 /// The same for operations where PVE says it otherwise.
 pub(super) fn find_config(cx: &Ctx<'_>) -> Result<Arc<GuestObject>, Failure> {
     let (vmid, node) = (cx.vmid()?, cx.node()?);
-    let missing = || Failure::new(500, &format!("unable to find configuration file for VM {vmid} on node '{node}': it does not exist"));
+    let missing = || Failure::new(cx.app.missing_guest_status, &format!("unable to find configuration file for VM {vmid} on node '{node}': it does not exist"));
     cx.app.plane.guest(vmid).filter(|g| *g.node() == node).ok_or_else(missing)
 }
 

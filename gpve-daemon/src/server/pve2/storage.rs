@@ -61,26 +61,44 @@ pub(super) fn status(cx: &Ctx<'_>) -> Answered {
     Ok(Reply::data(&entry(&find(cx)?)))
 }
 
-fn definition_of(storage: &StorageReport) -> serde_json::Value {
-    serde_json::json!({
+/// A definition as Proxmox VE keeps it. Nothing is pruned here, which there is `keep-all=1`.
+fn definition_of(cx: &Ctx<'_>, storage: &StorageReport) -> serde_json::Value {
+    let path = cx.app.storages.iter().find(|s| s.name == storage.id.as_str()).map(|s| s.path.display().to_string());
+    let mut shown = serde_json::json!({
         "storage": storage.id,
         "type": storage.kind,
         "content": content_list(storage.capabilities.contents.iter().map(|c| c.as_str())),
-        "shared": u8::from(storage.capabilities.shared),
-    })
+        "prune-backups": "keep-all=1",
+        "digest": digest(cx),
+    });
+    if let Some(path) = path {
+        shown["path"] = path.into();
+    }
+    if storage.capabilities.shared {
+        shown["shared"] = 1.into();
+    }
+    shown
+}
+
+/// Of all definitions together, as there.
+fn digest(cx: &Ctx<'_>) -> String {
+    let text = format!("{:?}", cx.app.storages);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    // As long as the SHA-1 that clients know.
+    hash.as_ref().iter().take(20).map(|b| format!("{b:02x}")).collect()
 }
 
 pub(super) fn definitions(cx: &Ctx<'_>) -> Answered {
     let node = cx.app.plane.node(&cx.node()?).map_err(failed)?;
     let of_type = |s: &&StorageReport| cx.params.text("type").is_none_or(|t| s.kind == t);
-    Ok(Reply::data(&node.storages.values().filter(of_type).map(definition_of).collect::<Vec<_>>()))
+    Ok(Reply::data(&node.storages.values().filter(of_type).map(|s| definition_of(cx, s)).collect::<Vec<_>>()))
 }
 
 pub(super) fn definition(cx: &Ctx<'_>) -> Answered {
     let id: StorageId = cx.params.parse("storage").map_err(failed)?;
     let node = cx.app.plane.node(&cx.node()?).map_err(failed)?;
     let missing = || Failure::new(500, &format!("storage '{id}' does not exist"));
-    Ok(Reply::data(&definition_of(node.storages.get(&id).ok_or_else(missing)?)))
+    Ok(Reply::data(&definition_of(cx, node.storages.get(&id).ok_or_else(missing)?)))
 }
 
 pub(super) async fn volumes(cx: &Ctx<'_>) -> Answered {
