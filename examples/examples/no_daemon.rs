@@ -20,7 +20,10 @@ use gpve_storage::{DirConfig, DirStorage};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Ok(guest) = std::env::var("GPVE_GUEST") else { return Ok(println!("SKIP no_daemon: GPVE_GUEST names no guest image")) };
+    let Ok(guest) = std::env::var("GPVE_GUEST") else {
+        println!("SKIP no_daemon: GPVE_GUEST names no guest image");
+        return Ok(());
+    };
     let work = std::env::temp_dir().join(format!("gpve-no-daemon-{}", std::process::id()));
     let cx = OpCx::background().within(Duration::from_secs(120));
     let runner = Arc::new(System::new(Tools::system()));
