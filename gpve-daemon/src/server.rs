@@ -83,7 +83,20 @@ impl App {
         let [pve2, v1] = [Dialect::Pve2, Dialect::V1].map(gpve_api::routes::router);
         let metrics = metrics::Metrics::new();
         let About { node, fingerprint, storages, missing_guest_status } = about;
-        Self(Arc::new(State { plane, accounts, keys, authority, clock, node, fingerprint, storages, missing_guest_status, metrics, pve2, v1 }))
+        Self(Arc::new(State {
+            plane,
+            accounts,
+            keys,
+            authority,
+            clock,
+            node,
+            fingerprint,
+            storages,
+            missing_guest_status,
+            metrics,
+            pve2,
+            v1,
+        }))
     }
 
     fn now(&self) -> UnixTime {

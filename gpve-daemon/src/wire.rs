@@ -12,7 +12,7 @@ use gpve_core::clock::SystemClock;
 use gpve_core::control::ControlPlane;
 use gpve_core::error::{Error, Result};
 use gpve_core::node::{NodeBuilder, NodeEngine};
-use gpve_core::ports::{Clock, GuestDriver, Host, NetworkBackend, Store, StoragePlugin};
+use gpve_core::ports::{Clock, GuestDriver, Host, NetworkBackend, StoragePlugin, Store};
 use gpve_core::testing::mem::{MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
 use gpve_core::types::{IfName, NodeName};
 use gpve_exec::{Identity, System, Tools};
@@ -211,7 +211,8 @@ fn dir(setting: &DirSetting) -> Result<DirConfig> {
     let id = setting.name.parse().map_err(|e| refused("name", &e))?;
     let mut config = DirConfig::new(id, &setting.path);
     if !setting.content.is_empty() {
-        config.content = setting.content.iter().map(|c| c.parse()).collect::<std::result::Result<_, _>>().map_err(|e| refused("content", &e))?;
+        config.content =
+            setting.content.iter().map(|c| c.parse()).collect::<std::result::Result<_, _>>().map_err(|e| refused("content", &e))?;
     }
     Ok(config)
 }

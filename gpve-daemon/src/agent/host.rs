@@ -34,8 +34,7 @@ impl LinuxHost {
 
     fn read(&self, file: &str) -> Result<String> {
         let path = self.proc.join(file);
-        std::fs::read_to_string(&path)
-            .map_err(|e| Error::new(ErrorKind::Unavailable, "host.sample", format!("{}: {e}", path.display())))
+        std::fs::read_to_string(&path).map_err(|e| Error::new(ErrorKind::Unavailable, "host.sample", format!("{}: {e}", path.display())))
     }
 
     /// Shares of CPU time in use and waiting since the last call.

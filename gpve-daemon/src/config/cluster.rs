@@ -143,7 +143,12 @@ impl GpveConfiguration {
         for storage in self.storage {
             settings.storages.push(dir(storage)?);
         }
-        let unused = [("api.cors", self.api.cors.is_some()), ("etcd", self.etcd.is_some()), ("network", self.network.is_some()), ("ha", self.ha.is_some())];
+        let unused = [
+            ("api.cors", self.api.cors.is_some()),
+            ("etcd", self.etcd.is_some()),
+            ("network", self.network.is_some()),
+            ("ha", self.ha.is_some()),
+        ];
         settings.without_effect = unused.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
         self.logging.settle(&mut settings)?;
         self.metrics.map_or(Ok(()), |m| m.settle(&mut settings))?;

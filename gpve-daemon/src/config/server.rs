@@ -79,7 +79,8 @@ impl ServerConfiguration {
             _ => return Err("server: tlsCertFile and tlsKeyFile go together".to_owned()),
         };
         let defaults = self.storage.is_some_and(|s| s.defaults.is_some());
-        let unused = [("cluster.etcd", self.cluster.etcd.is_some()), ("scheduler", self.scheduler.is_some()), ("storage.defaults", defaults)];
+        let unused =
+            [("cluster.etcd", self.cluster.etcd.is_some()), ("scheduler", self.scheduler.is_some()), ("storage.defaults", defaults)];
         settings.without_effect = unused.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
         self.logging.settle(&mut settings)?;
         self.metrics.map_or(Ok(()), |m| m.settle(&mut settings))?;

@@ -124,7 +124,11 @@ fn show(bytes: &[u8]) {
 async fn connect(how: &Raw) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Unavailable, "console", format!("{}: {e}", how.url));
     let authority = how.url.trim_start_matches("https://");
-    let address = if authority.rsplit(':').next().is_some_and(|p| p.parse::<u16>().is_ok()) { authority.to_owned() } else { format!("{authority}:443") };
+    let address = if authority.rsplit(':').next().is_some_and(|p| p.parse::<u16>().is_ok()) {
+        authority.to_owned()
+    } else {
+        format!("{authority}:443")
+    };
     let host = address.rsplit_once(':').map_or(address.as_str(), |(h, _)| h).trim_matches(['[', ']']).to_owned();
     let stream = TcpStream::connect(&address).await.map_err(|e| failed(&e))?;
     let config = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13]);

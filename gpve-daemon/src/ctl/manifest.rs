@@ -28,7 +28,8 @@ pub(super) async fn apply(cx: &Ctx, file: &Path, manager: &str, force: bool, dry
         if dry_run {
             cx.output.document(&answer)?;
         } else {
-            cx.output.note(&format!("virtualmachine {namespace}/{name} applied (vm {})", answer.pointer("/spec/vmid").unwrap_or(&Json::Null)));
+            cx.output
+                .note(&format!("virtualmachine {namespace}/{name} applied (vm {})", answer.pointer("/spec/vmid").unwrap_or(&Json::Null)));
         }
     }
     Ok(())
@@ -37,7 +38,8 @@ pub(super) async fn apply(cx: &Ctx, file: &Path, manager: &str, force: bool, dry
 pub(super) async fn delete(cx: &Ctx, file: &Path, force: bool) -> Result<()> {
     for object in read(file)? {
         let (namespace, name) = place(cx, &object)?;
-        let request = Request::to(Op::V1VmDelete).path("namespace", &namespace).path("name", &name).param_opt("force", force.then_some("true"));
+        let request =
+            Request::to(Op::V1VmDelete).path("namespace", &namespace).path("name", &name).param_opt("force", force.then_some("true"));
         match cx.carry_out(request, &format!("virtualmachine {namespace}/{name} deleted")).await {
             // Deleting what a file names is done when it is not there.
             Err(e) if e.kind == ErrorKind::NotFound => cx.output.note(&format!("virtualmachine {namespace}/{name} is not there")),

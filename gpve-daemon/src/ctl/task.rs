@@ -11,7 +11,9 @@ use super::args::TaskCommand;
 pub(super) async fn run(cx: &Ctx, command: TaskCommand) -> Result<()> {
     match command {
         TaskCommand::List { running } => list(cx, running).await,
-        TaskCommand::Log { id } => cx.client.wait_task(&id, |p| cx.output.progress(&p)).await.map(|t| cx.output.note(&format!("{:?}", t.phase))),
+        TaskCommand::Log { id } => {
+            cx.client.wait_task(&id, |p| cx.output.progress(&p)).await.map(|t| cx.output.note(&format!("{:?}", t.phase)))
+        }
         TaskCommand::Cancel { id } => {
             let task: Task = cx.client.get(Request::to(Operation::V1TaskCancel).path("task", &id)).await?;
             cx.output.note(&format!("{id} was asked to stop; it is {:?}", task.phase));

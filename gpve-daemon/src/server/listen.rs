@@ -20,7 +20,7 @@ use super::App;
 use super::http;
 
 /// How long a client may take for the TLS handshake, and for the headers of a request.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(30);
 const HEADERS: Duration = Duration::from_secs(30);
 /// How long open requests may take to end once the server was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);

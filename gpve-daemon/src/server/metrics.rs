@@ -102,7 +102,8 @@ impl Metrics {
 type FloatGauge = Gauge<f64, AtomicU64>;
 
 fn guests(app: &App, registry: &mut Registry) {
-    let (phases, cpu, memory) = (Family::<OfPhase, Gauge>::default(), Family::<OfGuest, FloatGauge>::default(), Family::<OfGuest, Gauge>::default());
+    let (phases, cpu, memory) =
+        (Family::<OfPhase, Gauge>::default(), Family::<OfGuest, FloatGauge>::default(), Family::<OfGuest, Gauge>::default());
     for entry in app.plane.guests().iter() {
         let guest = &entry.guest;
         phases.get_or_create(&OfPhase { phase: guest.phase().to_string() }).inc();

@@ -67,7 +67,8 @@ async fn serve(app: &App, parts: Parts, path: &str, body: Incoming, peer: Socket
     let body = read(body, MAX_BODY_BYTES).await.map_err(|e| Problem::from(&unread(&e)))?;
     let carries = matches!(matched.route.body, Carries::Document(_));
     let of_params = if carries { &[][..] } else { &body[..] };
-    let kind = if header(&parts, "content-type").is_some_and(|t| t.starts_with("application/json")) { BodyKind::Json } else { BodyKind::Form };
+    let kind =
+        if header(&parts, "content-type").is_some_and(|t| t.starts_with("application/json")) { BodyKind::Json } else { BodyKind::Form };
     let given = decode(parts.uri.query(), kind, of_params).map_err(|f| Problem::from(&Error::field("api", "request", f.message())))?;
     if let Decision::Denied(why) = matched.authorize(app.authority.as_ref(), &who, &given) {
         return Err(Problem::from(&Error::new(ErrorKind::PermissionDenied, "api", why.to_string())));
@@ -114,7 +115,8 @@ fn same_origin(parts: &Parts) -> bool {
 fn call(parts: &Parts, params: &Params, who: &Identity, peer: SocketAddr, id: &str) -> Result<Call> {
     let user = who.to_string().parse().map_err(|e: gpve_core::types::TextError| Error::field("api", "user", e.to_string()))?;
     let key = params.text("idempotencyKey").or(header(parts, IDEMPOTENCY_KEY));
-    let key = key.map(str::parse).transpose().map_err(|e: gpve_core::types::TextError| Error::field("api", IDEMPOTENCY_KEY, e.to_string()))?;
+    let key =
+        key.map(str::parse).transpose().map_err(|e: gpve_core::types::TextError| Error::field("api", IDEMPOTENCY_KEY, e.to_string()))?;
     Ok(Call {
         source_ip: peer.ip().to_string(),
         user_agent: header(parts, "user-agent").unwrap_or_default().chars().take(256).collect(),

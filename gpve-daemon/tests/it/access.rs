@@ -6,15 +6,20 @@ use crate::support::{Daemon, encode};
 
 /// A path that the route matches, without sense otherwise.
 fn path(route: &Route) -> String {
-    let filled: Vec<String> = route.path.split('/').filter(|p| !p.is_empty()).map(|part| match part {
-        "{node}" => "pve".to_owned(),
-        "{vmid}" => "100".to_owned(),
-        "{userid}" => "root@pam".to_owned(),
-        "{upid}" | "{task}" => encode("UPID:pve:00000000:00000001:6B00A71A:qmstart:100:root@pam:"),
-        "{namespace}" => "default".to_owned(),
-        p if p.starts_with('{') => "something".to_owned(),
-        p => p.to_owned(),
-    }).collect();
+    let filled: Vec<String> = route
+        .path
+        .split('/')
+        .filter(|p| !p.is_empty())
+        .map(|part| match part {
+            "{node}" => "pve".to_owned(),
+            "{vmid}" => "100".to_owned(),
+            "{userid}" => "root@pam".to_owned(),
+            "{upid}" | "{task}" => encode("UPID:pve:00000000:00000001:6B00A71A:qmstart:100:root@pam:"),
+            "{namespace}" => "default".to_owned(),
+            p if p.starts_with('{') => "something".to_owned(),
+            p => p.to_owned(),
+        })
+        .collect();
     format!("{}/{}", route.dialect.prefix(), filled.join("/"))
 }
 
@@ -54,13 +59,18 @@ async fn a_separated_token_holds_nothing_and_an_unseparated_one_everything() {
     }
     let made = session.pve("POST", "/access/users/root@pam/token/strong", &[("privsep", "0")]).await;
     let secret = made.data()["value"].as_str().unwrap().to_owned();
-    for authorization in [format!("PVEAPIToken=root@pam!strong={secret}"), format!("PVEAPIToken root@pam!strong={secret}"), format!("Bearer root@pam!strong={secret}")] {
+    for authorization in [
+        format!("PVEAPIToken=root@pam!strong={secret}"),
+        format!("PVEAPIToken root@pam!strong={secret}"),
+        format!("Bearer root@pam!strong={secret}"),
+    ] {
         let answer = daemon.send("POST", "/api2/json/nodes/pve/qemu", &[("authorization", &authorization)], b"vmid=x").await;
         assert_eq!(answer.status, 400, "a token needs no CSRF token: {answer:?}");
     }
     let gone = session.pve("DELETE", "/access/users/root@pam/token/strong", &[]).await;
     assert_eq!(gone.status, 200, "{gone:?}");
-    let answer = daemon.send("GET", "/api2/json/version", &[("authorization", &format!("PVEAPIToken=root@pam!strong={secret}"))], b"").await;
+    let answer =
+        daemon.send("GET", "/api2/json/version", &[("authorization", &format!("PVEAPIToken=root@pam!strong={secret}"))], b"").await;
     assert_eq!(answer.status, 401, "{answer:?}");
 }
 
@@ -106,7 +116,8 @@ async fn secrets_of_a_run_are_in_no_log() {
 async fn a_header_with_a_line_end_makes_no_second_header() {
     let daemon = Daemon::start();
     let mut connection = Connection::open(daemon.address, &daemon.ca()).await;
-    let request = "GET /api2/json/version HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncookie: PVEAuthCookie=a\rset-cookie: evil=1\r\n\r\n";
+    let request =
+        "GET /api2/json/version HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncookie: PVEAuthCookie=a\rset-cookie: evil=1\r\n\r\n";
     connection.write(request.as_bytes()).await;
     let answer = connection.read().await;
     assert_eq!(answer.status, 400, "{answer:?}");

@@ -65,7 +65,11 @@ fn manifests_are_applied_shown_and_deleted() {
     let daemon = Daemon::start();
     login(&daemon);
     let file = daemon.path("vms.yaml");
-    let one = |name: &str| format!("apiVersion: gpve.io/v1\nkind: VirtualMachine\nmetadata: {{name: {name}}}\nspec:\n  memory: {{size: 64Mi}}\n  powerState: Running\n");
+    let one = |name: &str| {
+        format!(
+            "apiVersion: gpve.io/v1\nkind: VirtualMachine\nmetadata: {{name: {name}}}\nspec:\n  memory: {{size: 64Mi}}\n  powerState: Running\n"
+        )
+    };
     std::fs::write(&file, format!("{}---\n{}", one("a"), one("b"))).unwrap();
     let file = file.to_str().unwrap();
     ok(&daemon, &["apply", "-f", file]);

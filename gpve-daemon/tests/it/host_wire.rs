@@ -37,7 +37,8 @@ async fn answers_agree_with_those_of_proxmox_ve() {
     }
     let result = work.path().join("result.json");
     // Its exit status says whether everything agreed.
-    let _ = Command::new("python3").arg(tools.join("compare.py")).arg(&recording).args(["--set", "A", "--json"]).arg(&result).output().unwrap();
+    let _ =
+        Command::new("python3").arg(tools.join("compare.py")).arg(&recording).args(["--set", "A", "--json"]).arg(&result).output().unwrap();
     let differences: Vec<Json> = serde_json::from_slice(&std::fs::read(&result).unwrap()).unwrap();
     report(&answers(&recording), &differences);
 }

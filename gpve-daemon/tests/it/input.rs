@@ -5,10 +5,27 @@ async fn every_refused_field_is_named() {
     let daemon = Daemon::start();
     let session = daemon.login().await;
     let cases = [
-        ("vmid", "99"), ("vmid", "abc"), ("cores", "0"), ("cores", "x"), ("memory", "x"), ("name", "in valid"), ("net0", "virtio,bridge=../x"),
-        ("scsi0", "nonsense"), ("scsi0", "local:1,format=exe"), ("boot", "order=nope"),
-        ("onboot", "maybe"), ("ostype", "dos"), ("scsihw", "x"), ("bogus", "1"), ("tags", "a b!"), ("cpu", "host,flags=+nosuchflag"),
-        ("net0", "virtio=ZZ:24:11:00:00:01"), ("serial0", "file"), ("agent", "enabled=x"), ("smbios1", "uuid=no"), ("cpulimit", "1000"),
+        ("vmid", "99"),
+        ("vmid", "abc"),
+        ("cores", "0"),
+        ("cores", "x"),
+        ("memory", "x"),
+        ("name", "in valid"),
+        ("net0", "virtio,bridge=../x"),
+        ("scsi0", "nonsense"),
+        ("scsi0", "local:1,format=exe"),
+        ("boot", "order=nope"),
+        ("onboot", "maybe"),
+        ("ostype", "dos"),
+        ("scsihw", "x"),
+        ("bogus", "1"),
+        ("tags", "a b!"),
+        ("cpu", "host,flags=+nosuchflag"),
+        ("net0", "virtio=ZZ:24:11:00:00:01"),
+        ("serial0", "file"),
+        ("agent", "enabled=x"),
+        ("smbios1", "uuid=no"),
+        ("cpulimit", "1000"),
     ];
     let mut wrong = Vec::new();
     for (field, value) in cases {

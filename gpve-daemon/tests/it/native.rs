@@ -100,17 +100,17 @@ async fn a_watch_resumes_where_it_ended_and_misses_nothing() {
     let from = session.v1("GET", VMS, &[], &Json::Null).await.json()["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
     let watch = async |from: &str, wanted: &str| {
         let mut connection = Connection::open(daemon.address, &daemon.ca()).await;
-        let head = format!(
-            "GET /api/v1{VMS}?watch=true HTTP/1.1\r\nhost: x\r\ncookie: {}\r\nlast-event-id: {from}\r\n\r\n",
-            session.cookie
-        );
+        let head =
+            format!("GET /api/v1{VMS}?watch=true HTTP/1.1\r\nhost: x\r\ncookie: {}\r\nlast-event-id: {from}\r\n\r\n", session.cookie);
         connection.write(head.as_bytes()).await;
         let wanted = wanted.to_owned();
-        connection.read_until(move |text| {
-            let events: Vec<(String, Json)> = events(text);
-            let at = events.iter().position(|(_, e)| e["object"]["metadata"]["name"] == *wanted)?;
-            Some(events[at].clone())
-        }).await
+        connection
+            .read_until(move |text| {
+                let events: Vec<(String, Json)> = events(text);
+                let at = events.iter().position(|(_, e)| e["object"]["metadata"]["name"] == *wanted)?;
+                Some(events[at].clone())
+            })
+            .await
     };
     session.v1("POST", VMS, &[], &vm("second")).await;
     let (position, event) = watch(&from, "second").await;

@@ -154,13 +154,14 @@ impl Session<'_> {
                 return status["exitstatus"].as_str().unwrap().to_owned();
             }
             assert!(since.elapsed() < PATIENCE, "{upid} does not end");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// A call of the native dialect.
     pub(crate) async fn v1(&self, method: &str, path: &str, more: &[(&str, &str)], body: &Json) -> Answer {
-        let mut headers = vec![("cookie", self.cookie.as_str()), ("csrfpreventiontoken", self.csrf.as_str()), ("content-type", "application/json")];
+        let mut headers =
+            vec![("cookie", self.cookie.as_str()), ("csrfpreventiontoken", self.csrf.as_str()), ("content-type", "application/json")];
         headers.extend_from_slice(more);
         let text = if body.is_null() { String::new() } else { body.to_string() };
         self.daemon.send(method, &format!("/api/v1{path}"), &headers, text.as_bytes()).await
@@ -176,7 +177,7 @@ impl Session<'_> {
                 return object;
             }
             assert!(since.elapsed() < PATIENCE, "{name} is not {phase}: {object}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }

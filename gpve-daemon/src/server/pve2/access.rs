@@ -22,9 +22,7 @@ pub(super) async fn login(cx: &Ctx<'_>) -> Answered {
     let password = Secret::from(cx.params.text("password").unwrap_or_default());
     let (app, now) = (cx.app.clone(), cx.app.now());
     // Hashing takes tens of milliseconds of a core on purpose: not on a thread that serves others.
-    let checked = tokio::task::spawn_blocking(move || {
-        Login::new(&app.keys, &app.accounts).with_password(user.as_ref(), &password, now)
-    });
+    let checked = tokio::task::spawn_blocking(move || Login::new(&app.keys, &app.accounts).with_password(user.as_ref(), &password, now));
     let Some(user) = checked.await.ok().and_then(Result::ok) else {
         drop(place);
         audit(cx, "login", "tickets", cx.params.text("username").unwrap_or_default(), 401).await;

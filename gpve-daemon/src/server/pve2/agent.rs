@@ -55,8 +55,7 @@ pub(super) async fn exec(cx: &Ctx<'_>) -> Answered {
 
 pub(super) async fn exec_status(cx: &Ctx<'_>) -> Answered {
     let answer = call(cx, AgentCall::ExecStatus { pid: cx.params.int("pid").unwrap_or_default() }).await?;
-    let status: ExecStatus = serde_json::from_value(answer)
-        .map_err(|e| Failure::from(&Error::internal("agent", e.to_string())))?;
+    let status: ExecStatus = serde_json::from_value(answer).map_err(|e| Failure::from(&Error::internal("agent", e.to_string())))?;
     let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
     Ok(Reply::data(&AgentExecStatus {
         exited: u8::from(status.exited),

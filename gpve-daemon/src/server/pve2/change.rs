@@ -43,13 +43,8 @@ pub(super) async fn create(cx: &Ctx<'_>) -> Answered {
     check_root(cx, &config)?;
     let definition = config.define_new(Uuid::new_v4(), Uuid::new_v4()).map_err(failed)?;
     check_storages(cx, &node, &definition)?;
-    let request = CreateGuest {
-        vmid,
-        node: Some(node),
-        name: definition.name,
-        start: cx.params.flag("start"),
-        ..CreateGuest::of(definition.spec)
-    };
+    let request =
+        CreateGuest { vmid, node: Some(node), name: definition.name, start: cx.params.flag("start"), ..CreateGuest::of(definition.spec) };
     task(cx.app.plane.create(&cx.call, request).await)
 }
 
@@ -116,7 +111,8 @@ pub(super) async fn clone(cx: &Ctx<'_>) -> Answered {
     let guest = find_config(cx)?;
     let target: Vmid = cx.params.parse("newid").map_err(failed)?;
     if let Some(there) = cx.app.plane.guest(target) {
-        let text = format!("unable to create VM {target}: config file already exists (VM {target} already exists on node '{}')", there.node());
+        let text =
+            format!("unable to create VM {target}: config file already exists (VM {target} already exists on node '{}')", there.node());
         return Err(Failure::new(500, &text));
     }
     let full = cx.params.bool("full");
@@ -142,7 +138,10 @@ pub(super) async fn template(cx: &Ctx<'_>) -> Answered {
     let vmid = cx.vmid()?;
     let disk = cx.params.parse_opt::<DiskSlot>("disk").map_err(failed)?;
     if !guest.snapshots.is_empty() {
-        return Err(Failure::new(500, &format!("unable to create template, because VM contains snapshots: delete the snapshots of VM {vmid} first")));
+        return Err(Failure::new(
+            500,
+            &format!("unable to create template, because VM contains snapshots: delete the snapshots of VM {vmid} first"),
+        ));
     }
     if guest.spec().template && disk.is_none() {
         return Err(Failure::new(500, "you can't convert a template to a template"));

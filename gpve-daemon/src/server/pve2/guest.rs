@@ -16,14 +16,20 @@ use super::{Answered, Ctx, cluster, show};
 pub(super) fn find(cx: &Ctx<'_>) -> Result<Arc<GuestObject>, Failure> {
     let (vmid, node) = (cx.vmid()?, cx.node()?);
     // Clients know this text and the status 500.
-    let missing = || Failure::new(cx.app.missing_guest_status, &format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"));
+    let missing =
+        || Failure::new(cx.app.missing_guest_status, &format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"));
     cx.app.plane.guest(vmid).filter(|g| *g.node() == node).ok_or_else(missing)
 }
 
 /// The same for operations where PVE says it otherwise.
 pub(super) fn find_config(cx: &Ctx<'_>) -> Result<Arc<GuestObject>, Failure> {
     let (vmid, node) = (cx.vmid()?, cx.node()?);
-    let missing = || Failure::new(cx.app.missing_guest_status, &format!("unable to find configuration file for VM {vmid} on node '{node}': it does not exist"));
+    let missing = || {
+        Failure::new(
+            cx.app.missing_guest_status,
+            &format!("unable to find configuration file for VM {vmid} on node '{node}': it does not exist"),
+        )
+    };
     cx.app.plane.guest(vmid).filter(|g| *g.node() == node).ok_or_else(missing)
 }
 
@@ -100,9 +106,19 @@ pub(super) fn current(cx: &Ctx<'_>) -> Answered {
         diskwrite: known.usage.disk_write.bytes(),
         running_qemu: cx.app.plane.node(guest.node()).ok().and_then(|n| n.info).and_then(|i| i.qemu_version.clone()).unwrap_or_default(),
         running_machine: machine(&guest),
-        nics: guest.spec().networks.keys().map(|n| (format!("tap{}i{}", guest.id(), n.get()), serde_json::json!({
-            "netin": known.usage.net_in.bytes(), "netout": known.usage.net_out.bytes(),
-        }))).collect(),
+        nics: guest
+            .spec()
+            .networks
+            .keys()
+            .map(|n| {
+                (
+                    format!("tap{}i{}", guest.id(), n.get()),
+                    serde_json::json!({
+                        "netin": known.usage.net_in.bytes(), "netout": known.usage.net_out.bytes(),
+                    }),
+                )
+            })
+            .collect(),
         ..GuestRunning::default()
     });
     let ha = serde_json::json!({ "managed": 0 });

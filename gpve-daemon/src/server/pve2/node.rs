@@ -70,7 +70,11 @@ fn shown(info: &NodeInfo) -> NodeStatus {
         memory: MemoryInfo { available: memory - used.min(memory), free: memory - used.min(memory), total: memory, used },
         pveversion: format!("pve-manager/{}/{}", Version::FOLLOWED.version, Version::FOLLOWED.repoid),
         rootfs: RootFs { avail: root - root_used.min(root), free: root - root_used.min(root), total: root, used: root_used },
-        swap: Swap { free: info.swap.bytes() - info.swap_used.bytes().min(info.swap.bytes()), total: info.swap.bytes(), used: info.swap_used.bytes() },
+        swap: Swap {
+            free: info.swap.bytes() - info.swap_used.bytes().min(info.swap.bytes()),
+            total: info.swap.bytes(),
+            used: info.swap_used.bytes(),
+        },
         uptime: info.uptime_s,
         wait: info.io_wait,
     }

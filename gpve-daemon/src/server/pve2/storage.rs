@@ -216,7 +216,10 @@ pub(super) async fn delete(cx: &Ctx<'_>) -> Answered {
     if let Some(guest) = cx.app.plane.guest(owner)
         && guest.spec().owned_volumes().any(|v| *v == id)
     {
-        return Err(Failure::new(500, &format!("Cannot remove image, a guest with VMID '{owner}' exists! You can delete the image from the guest's hardware pane")));
+        return Err(Failure::new(
+            500,
+            &format!("Cannot remove image, a guest with VMID '{owner}' exists! You can delete the image from the guest's hardware pane"),
+        ));
     }
     let answer = cx.app.plane.destroy_volume(&cx.call, &cx.node()?, owner, id).await;
     task(answer)

@@ -5,7 +5,7 @@ use gpve_core::control::{Answer, Apply, ApplyOutcome, DeleteGuest, GuestEntry, G
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{ResizeTo, ShutdownOptions};
-use gpve_core::types::{ByteSize, Namespace, SerialPort, Vmid, VmSpec};
+use gpve_core::types::{ByteSize, Namespace, SerialPort, VmSpec, Vmid};
 use hyper::Response;
 use serde_json::{Value as Json, json};
 

@@ -31,7 +31,9 @@ struct Filtered {
 pub(super) async fn watch(mut cx: Cx) -> Result<Response<Body>> {
     let (namespace, labels) = (cx.params.parse_opt("namespace")?, cx.params.parse_opt("labelSelector")?);
     let after = match cx.params.text("resourceVersion").or(header(&cx.parts, "last-event-id")) {
-        Some(text) => Revision(text.parse().map_err(|_| Error::field("watch", "resourceVersion", format!("'{text}' is not one that a list or event gave")))?),
+        Some(text) => Revision(
+            text.parse().map_err(|_| Error::field("watch", "resourceVersion", format!("'{text}' is not one that a list or event gave")))?,
+        ),
         None => cx.app.plane.guests().revision(),
     };
     let filtered = Filtered { watch: cx.app.plane.watch(after).await?, namespace, labels, ended: false };
