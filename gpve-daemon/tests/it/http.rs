@@ -57,6 +57,7 @@ impl Connection {
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         // A server that refuses a request may close before it was sent whole.
         let _ = self.0.write_all(bytes).await;
+        let _ = self.0.flush().await;
     }
 
     /// Sends a request and reads its answer; the connection ends with it.
