@@ -110,6 +110,14 @@ def change(steps, life, vmid):
         gpve.expect("scsi1" in life.vm(vmid).config.get(), life.vm(vmid).config.get())
         with life.console(vmid) as console:
             console.ask("gpve-info", r"disks=\S*sdb:%d" % (1 << 30))
+    # The guest's kernel may swap the names of two disks when it boots: from here on it has one.
+    with steps.step("config: the disk is unplugged, and removed for good"):
+        life.vm(vmid).config.put(delete="scsi1")
+        gpve.expect("scsi1" not in life.vm(vmid).config.get() and "unused0" in life.vm(vmid).config.get(), life.vm(vmid).config.get())
+        with life.console(vmid) as console:
+            gpve.until("the end of sdb", lambda: "sdb" not in console.ask("gpve-info", r"disks=(\S+)")[1], 60)
+        life.vm(vmid).config.put(delete="unused0")
+        gpve.expect("unused0" not in life.vm(vmid).config.get(), life.vm(vmid).config.get())
     with steps.step("config: a number of cores waits for the next start"):
         life.vm(vmid).config.put(cores=2)
         entry = next(e for e in life.vm(vmid).pending.get() if e["key"] == "cores")
