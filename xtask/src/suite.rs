@@ -83,7 +83,11 @@ impl Suite {
 
     /// What tests and proofs find in their environment.
     fn prepare(&self, program: Program) -> Program {
-        program.env("CARGO_TARGET_DIR", &self.target).env("GPVE_GUEST", &self.image.directory).env("CARGO_TERM_COLOR", "never")
+        let program =
+            program.env("CARGO_TARGET_DIR", &self.target).env("GPVE_GUEST", &self.image.directory).env("CARGO_TERM_COLOR", "never");
+        // Recorded answers of Proxmox VE lie beside the clone, where there are some; whoever has them elsewhere says so.
+        let data = place::root().join("../shared/pve");
+        if std::env::var_os("GPVE_PVE_DATA").is_none() && data.is_dir() { program.env("GPVE_PVE_DATA", data) } else { program }
     }
 
     fn check(&self, tally: &mut Tally, name: &str, program: Program) -> Result {

@@ -106,6 +106,19 @@ fn command_lines_are_as_recorded() {
     assert!(wrong.is_empty(), "not as recorded (UPDATE_GOLDEN=1 records anew):\n{}", wrong.join("\n"));
 }
 
+/// A socket is there a moment before anybody listens on it.
+async fn connect(socket: &std::path::Path) -> Option<QmpClient> {
+    let listening = async {
+        loop {
+            match QmpClient::connect(socket, Options::default()).await {
+                Ok(client) => return client,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), listening).await.ok()
+}
+
 #[tokio::test]
 async fn a_real_qemu_accepts_every_recorded_machine() {
     let Some(binary) = qemu_or_skip("a_real_qemu_accepts_every_recorded_machine") else { return };
@@ -124,7 +137,7 @@ async fn a_real_qemu_accepts_every_recorded_machine() {
         let mut qemu = KillOnDrop(command.spawn().unwrap());
         let socket = dir.path().join("qmp");
         wait_for_socket(&mut qemu, &socket).unwrap_or_else(|status| panic!("{name}: QEMU ended with {status}"));
-        let client = QmpClient::connect(&socket, Options::default()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let client = connect(&socket).await.unwrap_or_else(|| panic!("{name}: QEMU does not listen"));
         assert!(!client.execute(&qmp::query_status {}).await.unwrap().running, "{name}");
         let disks = client.execute(&qmp::query_block {}).await.unwrap().len();
         assert!(disks >= host.images.len(), "{name}: {disks} disks");
