@@ -150,3 +150,48 @@ async fn pages_of_a_list_have_every_guest_once() {
     let even = session.v1("GET", &format!("{VMS}?labelSelector=parity%3Deven"), &[], &Json::Null).await.json();
     assert_eq!(even["items"].as_array().unwrap().len(), 3);
 }
+
+async fn handshake(daemon: &Daemon, session: &Session<'_>, path: &str, origin: Option<&str>) -> Connection {
+    let origin = origin.map(|o| format!("origin: {o}\r\n")).unwrap_or_default();
+    let head = format!(
+        "GET /api/v1{path} HTTP/1.1\r\nhost: test\r\ncookie: {}\r\n{origin}connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        session.cookie
+    );
+    let mut connection = Connection::open(daemon.address, &daemon.ca()).await;
+    connection.write(head.as_bytes()).await;
+    connection
+}
+
+#[tokio::test]
+async fn a_watch_goes_over_a_websocket_too_but_not_for_a_foreign_page() {
+    let daemon = Daemon::start();
+    let session = daemon.login().await;
+    let path = format!("{VMS}?watch=true");
+    let mut socket = handshake(&daemon, &session, &path, Some("https://test")).await;
+    let switched = |text: &str| text.contains("\r\n\r\n").then(|| text.to_owned());
+    let head = socket.read_until(switched).await;
+    assert!(head.starts_with("HTTP/1.1 101") && head.to_ascii_lowercase().contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    session.v1("POST", VMS, &[], &vm("seen")).await;
+    socket.read_until(|text| text.contains("\"type\":\"ADDED\"").then_some(())).await;
+    let mut foreign = handshake(&daemon, &session, &path, Some("https://evil.example")).await;
+    let head = foreign.read_until(switched).await;
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+}
+
+#[tokio::test]
+async fn a_console_opens_for_a_running_guest_only() {
+    let daemon = Daemon::start();
+    let session = daemon.login().await;
+    let mut object = vm("talker");
+    object["spec"]["serials"] = json!({ "0": "socket" });
+    session.v1("POST", VMS, &[], &object).await;
+    session.wait_phase("talker", "Stopped").await;
+    let path = format!("{VMS}/talker/console");
+    let whole = |text: &str| text.contains("\r\n\r\n").then(|| text.to_owned());
+    let head = handshake(&daemon, &session, &path, None).await.read_until(whole).await;
+    assert!(head.starts_with("HTTP/1.1 412"), "{head}");
+    session.v1("POST", &format!("{VMS}/talker/start"), &[], &Json::Null).await;
+    session.wait_phase("talker", "Running").await;
+    let head = handshake(&daemon, &session, &path, None).await.read_until(whole).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+}
