@@ -107,3 +107,28 @@ fn links_under_the_names_of_the_programs_are_made() {
     let help = Command::new(dir.path().join("gpve-server")).arg("--help").output().unwrap();
     assert!(String::from_utf8_lossy(&help.stdout).contains("init"));
 }
+
+#[test]
+fn an_agent_keeps_its_hosts_guests_without_an_api() {
+    use std::io::{BufRead, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let text = "apiVersion: gpve.io/v1\nkind: AgentConfiguration\nagent: {nodeName: node-01}\n";
+    let path = file(&dir, "agent.yaml", text);
+    let mut agent = Command::new(program())
+        .args(["agent", "run", "--sim", "--config"])
+        .arg(&path)
+        .arg("--data-dir")
+        .arg(dir.path().join("data"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(agent.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+    let pid = rustix::process::Pid::from_child(&agent);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = agent.wait().unwrap();
+    assert_eq!(ready["node"], "node-01", "{line}");
+    assert!(ended.success(), "{ended:?}");
+}

@@ -140,3 +140,18 @@ async fn a_missing_guest_is_500_as_in_proxmox_ve_and_404_where_asked() {
         assert!(answer.reason.ends_with("'nodes/pve/qemu-server/4242.conf' does not exist"), "{}", answer.reason);
     }
 }
+
+#[tokio::test]
+async fn a_server_that_is_asked_to_end_ends_well_and_logs_every_request_with_its_trace_id() {
+    let mut daemon = Daemon::start();
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    let traceparent = format!("00-{id}-b7ad6b7169203331-01");
+    let answer = daemon.send("GET", "/api2/json/version", &[("traceparent", &traceparent)], b"").await;
+    assert_eq!(answer.header("gpve-trace-id"), Some(id), "{answer:?}");
+    let ended = daemon.terminate();
+    assert!(ended.success(), "{ended:?}");
+    let log = std::fs::read_to_string(daemon.path("server.log")).unwrap();
+    let line = log.lines().find(|l| l.contains(id)).expect("the request is in the log");
+    let line: Json = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["level"], &line["span"]["component"], &line["status"]), (&"INFO".into(), &"api".into(), &401.into()), "{line}");
+}

@@ -70,6 +70,13 @@ impl Daemon {
         (self.child, self.address, self.metrics) = run(self.dir.path(), &switches);
     }
 
+    /// Asks it to end, as a service manager does; how it ended.
+    pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
     /// One request on a connection of its own.
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         Connection::open(self.address, &self.ca()).await.send(method, path, headers, body).await
