@@ -13,6 +13,7 @@ use gpve_core::clock::SystemClock;
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::ports::Clock;
 use gpve_core::types::NodeName;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, AgentSettings, DirSetting, Loaded, Settings};
 use crate::setup::{self, Layout};
@@ -313,11 +314,12 @@ async fn serve(run: Run, settings: Settings) -> Result<()> {
         missing_guest_status: if run.missing_guest_404 { 404 } else { 500 },
     };
     let server = wire::serve(&options).await?;
+    let signals = Signals::new()?;
     // One line for programs that start us: everything else goes to the log.
     let addresses: Vec<String> = server.listening.addresses.iter().map(|a| format!("https://{a}")).collect();
     let metrics = server.metrics().map(|a| format!("http://{a}/metrics"));
     println!("{}", serde_json::json!({ "listening": addresses, "metrics": metrics, "node": options.node.node, "pid": std::process::id() }));
-    wait_for_signal().await?;
+    signals.wait().await;
     tracing::info!("stopping; guests keep running");
     server.stop().await;
     Ok(())
@@ -339,9 +341,10 @@ async fn keep_guests(run: AgentRun, agent: AgentSettings) -> Result<()> {
         storages: storages(&layout, None, agent.settings.storages),
         layout,
     };
+    let signals = Signals::new()?;
     let node = wire::node(&options, &(Arc::new(SystemClock::new()) as Arc<dyn Clock>)).await?;
     println!("{}", serde_json::json!({ "node": options.node, "pid": std::process::id() }));
-    wait_for_signal().await?;
+    signals.wait().await;
     tracing::info!("stopping; guests keep running");
     node.close();
     Ok(())
@@ -366,14 +369,23 @@ fn storages(layout: &Layout, local: Option<PathBuf>, configured: Vec<DirSetting>
     if has_local { configured } else { std::iter::once(local).chain(configured).collect() }
 }
 
-async fn wait_for_signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |e: std::io::Error| Error::internal("run", e.to_string());
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Requests to end. Made before anybody is told that we run: a request that comes at once is heard too.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let heard = |kind| signal(kind).map_err(|e| Error::internal("run", e.to_string()));
+        Ok(Self { terminate: heard(SignalKind::terminate())?, interrupt: heard(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Returns once one has come.
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
