@@ -6,7 +6,6 @@ mod access;
 mod config;
 mod ctl;
 mod host_guest;
-mod host_wire;
 mod http;
 mod input;
 mod life;
