@@ -25,8 +25,7 @@ pub struct FlatStorage {
 impl FlatStorage {
     /// A storage `id` in `directory`, which must exist.
     pub fn new(id: StorageId, directory: impl Into<PathBuf>) -> Self {
-        let capabilities =
-            StorageCapabilities { contents: [ContentKind::Images].into(), formats: vec![DiskFormat::Raw], shared: false };
+        let capabilities = StorageCapabilities { contents: [ContentKind::Images].into(), formats: vec![DiskFormat::Raw], shared: false };
         Self { id, directory: directory.into(), capabilities }
     }
 
@@ -37,6 +36,32 @@ impl FlatStorage {
 
     fn known(&self, op: &str, name: &VolumeName) -> Result<(PathBuf, Vmid)> {
         self.path(name).filter(|(path, _)| path.is_file()).ok_or_else(|| self.missing(op, name))
+    }
+
+    fn make(&self, request: &CreateVolume) -> Result<Ensured<Volume>> {
+        let refuse = |field: &str, reason: &str| Error::field("volume.create", field, reason);
+        if request.format != DiskFormat::Raw {
+            return Err(refuse("format", "this storage makes raw disks only"));
+        }
+        let (path, owner) = self.path(&request.name).ok_or_else(|| refuse("name", "must be vm-VMID-disk-N.raw"))?;
+        if owner != request.owner {
+            return Err(refuse("name", "is another guest's"));
+        }
+        if path.is_file() {
+            let there = self.volume(&request.name, &path, owner)?;
+            if there.size < request.size {
+                return Err(Error::already_exists("volume.create", format!("volume '{}', smaller than asked,", there.id)));
+            }
+            return Ok(Ensured::Already(there));
+        }
+        // Made whole under another name first: a crash leaves no half disk under the real one.
+        let making = path.with_extension("making");
+        let made = fs::File::create(&making).and_then(|f| f.set_len(request.size.bytes())).and_then(|()| fs::rename(&making, &path));
+        if let Err(e) = made {
+            let _ = fs::remove_file(&making);
+            return Err(failed("volume.create", &e));
+        }
+        self.volume(&request.name, &path, owner).map(Ensured::Made)
     }
 
     fn missing(&self, op: &str, name: &VolumeName) -> Error {
@@ -126,30 +151,9 @@ impl StoragePlugin for FlatStorage {
         free.next().ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, "volume.free_name", "all names are taken"))
     }
 
-    async fn create(&self, _cx: &OpCx, request: &CreateVolume) -> Result<Ensured<Volume>> {
-        let refuse = |field: &str, reason: &str| Error::field("volume.create", field, reason);
-        if request.format != DiskFormat::Raw {
-            return Err(refuse("format", "this storage makes raw disks only"));
-        }
-        let (path, owner) = self.path(&request.name).ok_or_else(|| refuse("name", "must be vm-VMID-disk-N.raw"))?;
-        if owner != request.owner {
-            return Err(refuse("name", "is another guest's"));
-        }
-        if path.is_file() {
-            let there = self.volume(&request.name, &path, owner)?;
-            if there.size < request.size {
-                return Err(Error::already_exists("volume.create", format!("volume '{}', smaller than asked,", there.id)));
-            }
-            return Ok(Ensured::Already(there));
-        }
-        // Made whole under another name first: a crash leaves no half disk under the real one.
-        let making = path.with_extension("making");
-        let made = fs::File::create(&making).and_then(|f| f.set_len(request.size.bytes())).and_then(|()| fs::rename(&making, &path));
-        if let Err(e) = made {
-            let _ = fs::remove_file(&making);
-            return Err(failed("volume.create", &e));
-        }
-        self.volume(&request.name, &path, owner).map(Ensured::Made)
+    async fn create(&self, cx: &OpCx, request: &CreateVolume) -> Result<Ensured<Volume>> {
+        // Nothing is begun for somebody who no longer wants it.
+        cx.run("volume.create", async { self.make(request) }).await
     }
 
     async fn delete(&self, _cx: &OpCx, name: &VolumeName) -> Result<Removed> {
