@@ -147,7 +147,8 @@ fn section(lines: &[Map<String, Value>]) -> String {
         .iter()
         .map(|wanted| {
             let rows: Vec<_> = lines.iter().filter(|line| title(line) == *wanted).collect();
-            format!("**{wanted}**\n\n{}", table(&rows))
+            let heading = if wanted.is_empty() { String::new() } else { format!("**{wanted}**\n\n") };
+            heading + &table(&rows)
         })
         .collect();
     if tables.is_empty() { "Nothing was printed.\n".to_owned() } else { tables.join("\n") }
@@ -157,14 +158,16 @@ fn table(rows: &[&Map<String, Value>]) -> String {
     if let Some(reason) = rows.iter().find_map(|row| row.get("skip")) {
         return format!("Skipped: {}\n", cell(Some(reason)));
     }
-    let mut columns: Vec<&str> = vec!["who"];
+    // Some say `name`; either is the first column.
+    let first = if rows.iter().any(|row| row.contains_key("who")) { "who" } else { "name" };
+    let mut columns: Vec<&str> = vec![first];
     for key in rows.iter().flat_map(|row| row.keys()) {
         if key != "bench" && !columns.contains(&key.as_str()) {
             columns.push(key);
         }
     }
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let mut table = line(columns.iter().map(|&name| if name == "who" { String::new() } else { name.to_owned() }).collect());
+    let mut table = line(columns.iter().map(|&name| if name == first { String::new() } else { name.to_owned() }).collect());
     table += &line(columns.iter().map(|_| "---".to_owned()).collect());
     table.extend(rows.iter().map(|row| line(columns.iter().map(|name| cell(row.get(*name))).collect())));
     table
