@@ -173,12 +173,13 @@ fn follow(program: Program, log: &str, mut read: impl FnMut(&str)) -> Result<boo
     writeln!(file, "\n$ {}", program.shown())?;
     let shown = program.shown().to_owned();
     let mut child = program.into_command().stdout(Stdio::piped()).spawn().context(format!("cannot start `{shown}`"))?;
+    let mut news = News::default();
     let stdout = child.stdout.take().ok_or_else(|| Failure::new("a piped stdout is missing"))?;
     for line in BufReader::new(stdout).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         writeln!(file, "{line}")?;
         read(&line);
-        if matters(&line) {
+        if news.has(&line) {
             println!("{line}");
         }
     }
@@ -189,11 +190,29 @@ fn follow(program: Program, log: &str, mut read: impl FnMut(&str)) -> Result<boo
     Ok(status.success())
 }
 
-/// Thousands of passing tests are no news.
-fn matters(line: &str) -> bool {
-    let quiet =
-        line.trim().is_empty() || line.ends_with("... ok") || line.starts_with("running ") || line.starts_with("test result: ok. 0 passed");
-    !quiet
+/// Tells what to show of a test program's output: thousands of passing tests, and what they printed, are no news.
+#[derive(Debug, Default)]
+struct News {
+    /// Within libtest's list of tests that passed, with what they printed.
+    of_passed: bool,
+}
+
+impl News {
+    fn has(&mut self, line: &str) -> bool {
+        match line {
+            "successes:" => self.of_passed = true,
+            "failures:" => self.of_passed = false,
+            _ if line.starts_with("test result: ") => self.of_passed = false,
+            _ => {}
+        }
+        let skip = line.trim_start().starts_with("SKIP ");
+        let quiet = self.of_passed
+            || line.trim().is_empty()
+            || line.ends_with("... ok")
+            || line.starts_with("running ")
+            || line.starts_with("test result: ok. 0 passed");
+        skip || !quiet
+    }
 }
 
 fn report(total: &Tally) -> Result {
@@ -205,4 +224,30 @@ fn report(total: &Tally) -> Result {
     }
     println!("{}", total.summary());
     if total.failed == 0 { Ok(()) } else { Err(Failure::new("not everything passed")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failures_and_skips_are_shown() {
+        let printed = [
+            "running 3 tests",
+            "test a ... ok",
+            "test b ... FAILED",
+            "successes:",
+            "---- a stdout ----",
+            "SKIP a: no root",
+            "successes:",
+            "    a",
+            "failures:",
+            "---- b stdout ----",
+            "it is broken",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.11s",
+        ];
+        let mut news = News::default();
+        let shown: Vec<&str> = printed.into_iter().filter(|line| news.has(line)).collect();
+        assert_eq!(shown, ["test b ... FAILED", "SKIP a: no root", "failures:", "---- b stdout ----", "it is broken", printed[11]]);
+    }
 }

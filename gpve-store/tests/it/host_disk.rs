@@ -84,6 +84,19 @@ async fn open(path: &Path) -> Result<EmbeddedStore, StoreError> {
     EmbeddedStore::open(path, Arc::new(ManualClock::default())).await
 }
 
+/// Why a store is not opened on a file system without space. A process that another test is just starting holds copies of this one's
+/// descriptors until it runs, and with them the space of the log that the closed store deleted: that is filled too once it is free.
+async fn open_when_full(mount: &Mount) -> StoreError {
+    for _ in 0..100 {
+        mount.fill_but(0);
+        match open(&mount.path()).await {
+            Ok(store) => store.close().await,
+            Err(refused) => return refused,
+        }
+    }
+    panic!("a store is opened on a full disk");
+}
+
 #[tokio::test]
 async fn a_full_disk_is_named_spoils_only_what_does_not_fit_and_is_over_when_there_is_space() {
     let Some(mount) = Mount::tmpfs("a_full_disk", 4 * 1024) else { return };
@@ -136,8 +149,7 @@ async fn a_store_is_not_opened_on_a_full_disk_and_not_harmed() {
     let store = open(&mount.path()).await.unwrap();
     commit(&store, Txn::put(key("/a"), "")).await;
     store.close().await;
-    mount.fill_but(0);
-    let refused = open(&mount.path()).await.err().expect("there is no space for the log's index");
+    let refused = open_when_full(&mount).await;
     assert_eq!(refused, StoreError::DiskFull(mount.path().display().to_string()));
     std::fs::remove_file(mount.filler()).unwrap();
     let store = open(&mount.path()).await.unwrap();
