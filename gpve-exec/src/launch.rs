@@ -1,11 +1,12 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use command_fds::FdMapping;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::invocation::fault;
 use crate::{ExecError, Process, Tool, Tools, tree};
@@ -21,11 +22,11 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// A program that outlives this process, such as QEMU: in its own session, with `/` as its directory unless told otherwise, without new
-/// privileges and core dumps, its output in a log.
+/// A program that outlives this process, such as QEMU: in its own process group, which a terminal's Ctrl-C and hang-up do not reach, with
+/// `/` as its directory unless told otherwise, without new privileges and core dumps, its output in a log.
 ///
-/// Its umask is this process's. It starts through `prlimit`, `setsid` and `setpriv`, which replace themselves, so its process id is
-/// known at once.
+/// Its umask is this process's. One with supplementary groups starts through `setpriv`, which replaces itself; so its process id is known
+/// at once.
 #[derive(Debug)]
 pub struct Launch {
     tool: Tool,
@@ -98,8 +99,10 @@ impl Launch {
         let start = |source| ExecError::Start { tool, source };
         let mut command = self.command(tools)?;
         tree::inherit(&mut command, self.descriptors).map_err(start)?;
-        let child = command.spawn().map_err(start)?;
-        let process = Process::of_child(child.id()).map_err(start)?;
+        let child = tree::spawn_without_new_privileges(command).map_err(start)?;
+        let process = Process::of_child(child).map_err(start)?;
+        // The program has not read anything worth hiding yet. An error means that it has ended already.
+        let _ = prlimit(Pid::from_raw(process.id().pid.cast_signed()), Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         tracing::debug!(%tool, process = %process.id(), "launched");
         Ok(process)
     }
@@ -132,34 +135,30 @@ impl Launch {
             Some(file) => file.try_clone().map(Stdio::from),
             None => Ok(Stdio::null()),
         };
-        let mut command = if dumps_core() {
-            let mut command = tree::command(&tools.find(Tool::PRLIMIT)?, tools);
-            command.args(["--core=0:0", "--"]).arg(tools.find(Tool::SETSID)?);
-            command
-        } else {
-            tree::command(&tools.find(Tool::SETSID)?, tools)
+        let mut command = match &self.identity {
+            // Std cannot set groups.
+            Some(identity) if !identity.groups.is_empty() => {
+                let mut command = tree::command(&tools.find(Tool::SETPRIV)?, tools);
+                command.args(identity.options()).arg("--").arg(program);
+                command
+            }
+            Some(identity) => {
+                let mut command = tree::command(&program, tools);
+                command.uid(identity.uid).gid(identity.gid);
+                command
+            }
+            None => tree::command(&program, tools),
         };
-        command.arg(tools.find(Tool::SETPRIV)?).arg("--no-new-privs");
-        if let Some(identity) = &self.identity {
-            command.args(identity.options());
-        }
-        command.arg("--").arg(program).args(&self.args);
+        command.args(&self.args).process_group(0);
         command.envs(self.env.iter().map(|(name, value)| (name, value))).current_dir(&self.directory);
         command.stdin(Stdio::null()).stdout(output().map_err(start)?).stderr(output().map_err(start)?);
         Ok(command)
     }
 }
 
-/// Whether a program would inherit a core limit above zero: a core dump of QEMU is the guest's memory on the host's disk. A daemon that
-/// sets its own limit to zero saves each launch one exec (0.7 ms).
-fn dumps_core() -> bool {
-    getrlimit(Resource::Core).current != Some(0)
-}
-
 impl Identity {
     fn options(&self) -> [String; 3] {
         let groups = self.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        let groups = if groups.is_empty() { "--clear-groups".to_owned() } else { format!("--groups={groups}") };
-        [format!("--reuid={}", self.uid), format!("--regid={}", self.gid), groups]
+        [format!("--reuid={}", self.uid), format!("--regid={}", self.gid), format!("--groups={groups}")]
     }
 }

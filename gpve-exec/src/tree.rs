@@ -58,6 +58,17 @@ pub(crate) fn command(program: &Path, tools: &Tools) -> std::process::Command {
     command
 }
 
+/// Starts the program from a thread that has given up gaining privileges by exec, for the kernel keeps that per thread and the program
+/// inherits it; gives the process id.
+pub(crate) fn spawn_without_new_privileges(mut command: std::process::Command) -> io::Result<u32> {
+    let spawn = move || {
+        rustix::thread::set_no_new_privs(true)?;
+        command.spawn().map(|child| child.id())
+    };
+    let thread = std::thread::Builder::new().name("gpve-launch".to_owned()).spawn(spawn)?;
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts the program panicked")))
+}
+
 /// A command that limits itself and then becomes `program`.
 fn limited(limits: Limits, program: &Path, tools: &Tools) -> Result<std::process::Command, ExecError> {
     let mut command = command(&tools.find(Tool::PRLIMIT)?, tools);
