@@ -21,9 +21,9 @@ impl Env {
         self.guest.vmid
     }
 
-    /// Its record now.
+    /// Its record now, with what was staged.
     pub(crate) fn record(&self) -> GuestRecord {
-        self.guest.record()
+        self.staged().unwrap_or_else(|| self.guest.record())
     }
 
     /// Its process, if it runs.
@@ -40,6 +40,24 @@ impl Env {
     /// Time of the wall clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.node.ports.clock.now()
+    }
+
+    /// Changes the record as of the saga's next position: both become durable in one write, before the next step runs. For a step's last
+    /// deed; a crash before that write runs the step again.
+    pub(crate) fn stage(&self, change: impl FnOnce(&mut GuestRecord)) {
+        let mut next = self.record();
+        change(&mut next);
+        self.guest.set_staged(Some(next));
+    }
+
+    /// What was staged and is not durable yet.
+    pub(super) fn staged(&self) -> Option<GuestRecord> {
+        self.guest.staged()
+    }
+
+    /// Makes durable what was staged, where no position follows.
+    pub(super) async fn flush(&self) -> Result<()> {
+        if self.staged().is_some() { self.update(|_| ()).await } else { Ok(()) }
     }
 
     /// Changes the record: durable first, then announced.
@@ -59,6 +77,7 @@ impl Env {
 
     /// Shows a durable record.
     pub(super) fn announce(&self, record: GuestRecord) {
+        self.guest.set_staged(None);
         self.guest.set_record(record);
         self.node.hub.publish(Observed::Guest(Box::new(self.guest.report())));
     }

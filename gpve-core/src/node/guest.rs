@@ -8,7 +8,7 @@ use super::engine::Inner;
 use super::env::Env;
 use super::keys;
 use super::record::GuestRecord;
-use super::task::Task;
+use super::task::{GuestLog, Task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::vm::{Context, Effect, FailCause, Input, Observation, Phase, ProcessState, Request, Vm};
 use crate::lifecycle::{Admission, Machine};
@@ -25,6 +25,8 @@ pub(super) const QUEUE: usize = 64;
 pub(super) struct Guest {
     pub(super) vmid: Vmid,
     record: RwLock<GuestRecord>,
+    /// The record as the running saga changed it, not durable yet; its task's alone.
+    staged: Mutex<Option<GuestRecord>>,
     live: RwLock<Option<Arc<dyn Live>>>,
     usage: Mutex<GuestUsage>,
     /// When CPU time was last sampled, and how much it was in milliseconds.
@@ -47,6 +49,7 @@ impl Guest {
         let guest = Self {
             vmid: record.vmid,
             record: RwLock::new(record),
+            staged: Mutex::default(),
             live: RwLock::new(None),
             usage: Mutex::default(),
             last_cpu: Mutex::default(),
@@ -65,6 +68,14 @@ impl Guest {
 
     pub(super) fn set_record(&self, record: GuestRecord) {
         *self.record.write().unwrap_or_else(PoisonError::into_inner) = record;
+    }
+
+    pub(super) fn staged(&self) -> Option<GuestRecord> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_staged(&self, record: Option<GuestRecord>) {
+        *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = record;
     }
 
     pub(super) fn put(&self, record: &GuestRecord) -> Result<Mutation> {
@@ -271,8 +282,16 @@ async fn process_gone(env: &Env, exit: Exit) -> Then {
         tracing::error!(vmid = %env.vmid(), error = %e.report(), "a dead guest could not be cleaned up; it is tried again at the next start");
         env.set_live(None);
     }
-    observe(env, Observation::ProcessGone(exit)).await;
+    note_gone(env, exit).await;
     Then::GoOn
+}
+
+/// Writes down that the process is gone, with what its tear-down staged.
+pub(super) async fn note_gone(env: &Env, exit: Exit) {
+    observe(env, Observation::ProcessGone(exit)).await;
+    if let Err(e) = env.flush().await {
+        tracing::error!(vmid = %env.vmid(), error = %e.report(), "that a guest's process is gone could not be written down");
+    }
 }
 
 /// Performs one task of the queue.
@@ -288,12 +307,17 @@ async fn perform(env: &Env, task: &Arc<Task>) -> Then {
     if !resumed && let Some(then) = refuse(env, task, request).await {
         return then;
     }
-    begin(env, task, request, resumed).await;
-    let cx = OpCx::task(task.upid(), task.cancel().clone(), Arc::clone(task) as Arc<dyn LogSink>);
     let steps = crate::sagas::steps(&operation);
+    if resumed {
+        task.line("going on after a restart");
+    } else {
+        begin(env, task, request, steps.first().map(|step| step.name())).await;
+    }
+    let cx = OpCx::task(task.upid(), task.cancel().clone(), Arc::clone(task) as Arc<dyn LogSink>);
+    let log = GuestLog { task, env };
     let mut memo = work.memo;
     let position = work.position.unwrap_or_else(Position::start);
-    let end = saga::drive(&steps, task.as_ref(), &cx, env, position, &mut memo).await;
+    let end = saga::drive(&steps, &log, &cx, env, position, &mut memo).await;
     conclude(env, task, &operation, request, end).await
 }
 
@@ -315,18 +339,14 @@ async fn refuse(env: &Env, task: &Arc<Task>, request: Request) -> Option<Then> {
     }
 }
 
-async fn begin(env: &Env, task: &Task, request: Request, resumed: bool) {
-    if resumed {
-        task.line("going on after a restart");
-        return;
-    }
+async fn begin(env: &Env, task: &Task, request: Request, step: Option<&'static str>) {
     let (phase, effects) = Vm::step(env.guest.phase(), Input::Begin(request));
     let lock = request.lock().map(str::to_owned);
     let mut record = env.record();
     record.phase = phase;
     record.lock = lock;
     let written = match env.put(&record) {
-        Ok(put) => task.begin(vec![put], || env.announce(record)).await,
+        Ok(put) => task.begin(step, vec![put], || env.announce(record)).await,
         Err(e) => Err(e),
     };
     if let Err(e) = written {
@@ -367,6 +387,7 @@ async fn conclude(env: &Env, task: &Arc<Task>, operation: &Operation, request: R
         End::Interrupted(e) => {
             // The store does not write: the task stays as it is in the log and goes on at the next start.
             tracing::error!(task = %task.upid(), error = %e.report(), "a task was interrupted");
+            env.guest.set_staged(None);
             return Then::GoOn;
         }
         End::Undone(error) => {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{PortId, RunRecord};
+use crate::ports::PortId;
 use crate::types::{DiskSlot, VmSpec, VolumeId};
 
 /// Memory of one saga. Every field is empty until a step decides it.
@@ -24,9 +24,6 @@ pub(crate) struct Memo {
     /// Ports that this saga attached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) ports: Vec<PortId>,
-    /// The guest's process that this saga launched.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) run: Option<RunRecord>,
     /// The guest was running when the saga began.
     pub(crate) was_running: bool,
     /// Paths of the spec that took effect in the running guest.

@@ -11,7 +11,6 @@ use super::observe::Hub;
 use super::record::GuestRecord;
 use super::task::{Task, Tasks};
 use crate::error::Result;
-use crate::lifecycle::vm::Observation;
 use crate::ports::{EventKind, Exit, ListRequest, Live, OpCx, Operation, RunRecord, Seq};
 use crate::types::Vmid;
 
@@ -23,8 +22,8 @@ pub(super) async fn start(ports: Ports) -> Result<NodeEngine> {
     let records = load_guests(&ports).await?;
     let (tasks, open) = Tasks::load(Arc::clone(&ports.store), Arc::clone(&hub), Arc::clone(&ports.clock)).await?;
     let node = Inner::new(ports, hub, tasks);
-    let lives = adopt(&node, &records, &open).await?;
-    kill_strays(&node, &records, &open).await?;
+    let lives = adopt(&node, &records).await?;
+    kill_strays(&node, &records).await?;
     populate(&node, records, lives).await;
     resume(&node, &open);
     remove_leaked_ports(&node).await;
@@ -37,17 +36,10 @@ async fn load_guests(ports: &Ports) -> Result<Vec<GuestRecord>> {
     listing.entries.iter().map(|e| GuestRecord::decode(&e.value)).collect()
 }
 
-/// Processes that the records and the interrupted sagas know of.
-fn known_runs(records: &[GuestRecord], open: &[Arc<Task>]) -> BTreeMap<Vmid, RunRecord> {
-    let in_sagas = open.iter().filter_map(|t| t.work()).filter_map(|w| w.memo.run.map(|run| (run.vmid, run)));
-    // A record is written after the saga's memo and is newer where both are there.
-    in_sagas.chain(records.iter().filter_map(|r| r.run.clone().map(|run| (r.vmid, run)))).collect()
-}
-
-async fn adopt(node: &Arc<Inner>, records: &[GuestRecord], open: &[Arc<Task>]) -> Result<BTreeMap<Vmid, Arc<dyn Live>>> {
+async fn adopt(node: &Arc<Inner>, records: &[GuestRecord]) -> Result<BTreeMap<Vmid, Arc<dyn Live>>> {
     let mut lives: BTreeMap<Vmid, Arc<dyn Live>> = BTreeMap::new();
-    for (vmid, run) in known_runs(records, open) {
-        if let Some(live) = node.ports.driver.adopt(&OpCx::background(), &run).await? {
+    for (vmid, run) in records.iter().filter_map(|r| Some((r.vmid, r.run.as_ref()?))) {
+        if let Some(live) = node.ports.driver.adopt(&OpCx::background(), run).await? {
             tracing::info!(%vmid, pid = run.process.pid, "a running guest was taken up again");
             lives.insert(vmid, Arc::from(live));
         }
@@ -55,8 +47,8 @@ async fn adopt(node: &Arc<Inner>, records: &[GuestRecord], open: &[Arc<Task>]) -
     Ok(lives)
 }
 
-async fn kill_strays(node: &Arc<Inner>, records: &[GuestRecord], open: &[Arc<Task>]) -> Result<()> {
-    let known: Vec<RunRecord> = known_runs(records, open).into_values().collect();
+async fn kill_strays(node: &Arc<Inner>, records: &[GuestRecord]) -> Result<()> {
+    let known: Vec<RunRecord> = records.iter().filter_map(|r| r.run.clone()).collect();
     let cx = OpCx::background();
     for stray in node.ports.driver.strays(&cx, &known).await? {
         let record = stray.record().clone();
@@ -88,7 +80,7 @@ async fn found_gone(node: &Arc<Inner>, guest: &Arc<Guest>) {
         tracing::error!(vmid = %guest.vmid, error = %e.report(), "a dead guest could not be cleaned up");
     }
     let exit = Exit::Crashed("its process was gone when the node engine started".to_owned());
-    super::guest::observe(&env, Observation::ProcessGone(exit)).await;
+    super::guest::note_gone(&env, exit).await;
 }
 
 /// Puts interrupted tasks back into their guests' queues, the one that was under way first.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::env::Env;
 use super::keys;
 use super::memo::Memo;
 use super::observe::Hub;
@@ -137,11 +138,12 @@ impl Task {
         Ok(())
     }
 
-    /// Begins it, together with `also`: from now on a restart goes on with it without asking again whether it may.
-    pub(super) async fn begin(&self, also: Vec<Mutation>, then: impl FnOnce() + Send) -> Result<()> {
+    /// Begins it at its saga's first step, together with `also`: from now on a restart goes on with it without asking again whether it may.
+    pub(super) async fn begin(&self, step: Option<&'static str>, also: Vec<Mutation>, then: impl FnOnce() + Send) -> Result<()> {
         self.write(
             |r| {
                 r.report.state = TaskState::Running;
+                r.report.step = step.map(str::to_owned);
                 if let Some(work) = &mut r.work {
                     work.position = Some(Position::start());
                 }
@@ -223,12 +225,19 @@ impl LogSink for Task {
     }
 }
 
+/// The log of one guest's saga: what a step changed of the guest's record becomes durable with the next position.
+pub(super) struct GuestLog<'s> {
+    pub(super) task: &'s Task,
+    pub(super) env: &'s Env,
+}
+
 #[async_trait]
-impl SagaLog<Memo> for Task {
+impl SagaLog<Memo> for GuestLog<'_> {
     async fn write(&self, position: &Position, name: &'static str, memo: &Memo) -> Result<()> {
         let undoing = matches!(position.direction, crate::saga::Direction::Backward(_));
-        Task::write(
-            self,
+        let staged = self.env.staged();
+        let also = staged.iter().map(|record| self.env.put(record)).collect::<Result<_>>()?;
+        self.task.write(
             |r| {
                 r.report.state = if undoing { TaskState::Undoing } else { TaskState::Running };
                 r.report.step = Some(name.to_owned());
@@ -237,8 +246,8 @@ impl SagaLog<Memo> for Task {
                     work.memo = memo.clone();
                 }
             },
-            Vec::new(),
-            || (),
+            also,
+            || staged.into_iter().for_each(|record| self.env.announce(record)),
         )
         .await
     }

@@ -68,18 +68,12 @@ pub(crate) async fn launch(env: &Env, cx: &OpCx, guest: crate::ports::Wired) -> 
     env.node.ports.driver.launch(cx, guest).await
 }
 
-/// Takes up a process that an earlier run of the same step launched.
-pub(crate) async fn adopt(env: &Env, cx: &OpCx, run: &crate::ports::RunRecord) -> Result<Option<Box<dyn crate::ports::Live>>> {
-    env.node.ports.driver.adopt(cx, run).await
-}
-
 /// Removes what the driver left of a dead process.
 pub(crate) async fn clean(env: &Env, cx: &OpCx) -> Result<()> {
     env.node.ports.driver.clean(cx, env.vmid()).await
 }
 
-/// Removes everything that a process that is gone left on the host, and writes down that it is gone. Repeating it is
-/// harmless.
+/// Removes everything that a process that is gone left on the host, and stages that it is gone. Repeating it is harmless.
 pub(crate) async fn tear_down(env: &Env, cx: &OpCx) -> Result<()> {
     let record = env.record();
     let cards = record.running.iter().flat_map(|s| s.networks.keys().copied());
@@ -93,11 +87,10 @@ pub(crate) async fn tear_down(env: &Env, cx: &OpCx) -> Result<()> {
     clean(env, cx).await?;
     env.set_live(None);
     if record.run.is_some() || record.running.is_some() {
-        env.update(|r| {
+        env.stage(|r| {
             r.run = None;
             r.running = None;
-        })
-        .await?;
+        });
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub enum End {
     Interrupted(Error),
 }
 
-/// Drives `steps` from `position` to an end.
+/// Drives `steps` from `position` to an end. That the saga is at `position` is durable already: whoever began or found it wrote or read it.
 pub async fn drive<E: Sync, M: Send + Sync>(
     steps: &[Box<dyn Step<E, M>>],
     log: &dyn SagaLog<M>,
@@ -40,7 +40,21 @@ pub async fn drive<E: Sync, M: Send + Sync>(
     let saga = Saga { steps, log, env };
     match position.direction {
         Direction::Forward => saga.forward(cx, position.step, memo).await,
-        Direction::Backward(error) => saga.backward(cx, position.step, error, memo).await,
+        Direction::Backward(error) => saga.backward(cx, Undoing { from: position.step, error, is_written: true }, memo).await,
+    }
+}
+
+/// Where undoing begins, and why.
+struct Undoing {
+    from: usize,
+    error: Error,
+    /// That the saga is undone from there is durable already.
+    is_written: bool,
+}
+
+impl Undoing {
+    fn new(from: usize, error: Error) -> Self {
+        Self { from, error, is_written: false }
     }
 }
 
@@ -57,24 +71,29 @@ impl<E: Sync, M: Send + Sync> Saga<'_, E, M> {
             if cx.cancel().is_cancelled() {
                 let error = Error::new(ErrorKind::Cancelled, step.name(), "the task was cancelled");
                 // The step at `i` may have run before a crash: undoing starts with it.
-                return self.backward(cx, i, error, memo).await;
+                return self.backward(cx, Undoing::new(i, error), memo).await;
             }
             let here = Position { step: i, direction: Direction::Forward };
-            if let Err(e) = self.log.write(&here, step.name(), memo).await {
+            if i > from
+                && let Err(e) = self.log.write(&here, step.name(), memo).await
+            {
                 return End::Interrupted(e);
             }
             if let Err(error) = step.run(cx, self.env, memo).await {
-                return self.backward(cx, i, error, memo).await;
+                return self.backward(cx, Undoing::new(i, error), memo).await;
             }
         }
         End::Done
     }
 
-    async fn backward(&self, cx: &OpCx, from: usize, error: Error, memo: &mut M) -> End {
+    async fn backward(&self, cx: &OpCx, undoing: Undoing, memo: &mut M) -> End {
         let cx = cx.uncancellable();
+        let Undoing { from, error, is_written } = undoing;
         for (i, step) in self.steps.iter().enumerate().take(from + 1).rev() {
             let here = Position { step: i, direction: Direction::Backward(error.clone()) };
-            if let Err(e) = self.log.write(&here, step.name(), memo).await {
+            if !(is_written && i == from)
+                && let Err(e) = self.log.write(&here, step.name(), memo).await
+            {
                 return End::Interrupted(e);
             }
             let mut attempt = 1;

@@ -66,12 +66,12 @@ async fn run(host: &Host, log: &Log, from: Position) -> End {
 }
 
 #[tokio::test]
-async fn all_steps_run_in_order_and_each_position_is_written_first() {
+async fn all_steps_run_in_order_and_each_position_but_the_given_one_is_written_first() {
     let (host, log) = (Host::default(), Log::default());
     assert_eq!(run(&host, &log, Position::start()).await, End::Done);
     assert_eq!(*host.on.lock().unwrap(), [true; 3]);
     let order: Vec<usize> = log.written.lock().unwrap().iter().map(|p| p.step).collect();
-    assert_eq!(order, [0, 1, 2]);
+    assert_eq!(order, [1, 2]);
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_failed_undo_is_stuck_and_names_the_step() {
 
 #[tokio::test]
 async fn a_crash_at_any_log_write_is_resumed_from_the_last_written_position() {
-    for crash in 0..3 {
+    for crash in 0..2 {
         let host = Host::default();
         let log = Log { fail_at: Some(crash), ..Log::default() };
         assert!(matches!(run(&host, &log, Position::start()).await, End::Interrupted(_)));

@@ -59,7 +59,8 @@ impl Step<Env, Memo> for Record {
         for disk in spec.disks.values_mut() {
             fill_in_size(env, cx, disk).await?;
         }
-        env.update(|r| r.spec = *spec).await
+        env.stage(|r| r.spec = *spec);
+        Ok(())
     }
 }
 

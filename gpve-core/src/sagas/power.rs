@@ -1,21 +1,23 @@
 //! Up, down, halt and go: start, stop, shutdown, reboot, reset, pause, resume.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Env, Memo, wiring};
-use crate::ports::{Exit, OpCx, PortId, Prepared, ShutdownOptions};
+use crate::ports::{Exit, Live, OpCx, PortId, Prepared, ShutdownOptions};
 use crate::saga::{Step, Steps};
 use crate::types::{ResolvedVm, VmSpec};
 
 pub(super) fn start() -> Steps<Env, Memo> {
-    vec![Box::new(Prepare), Box::new(Volumes), Box::new(Ports), Box::new(Launch), Box::new(Record), Box::new(Go)]
+    vec![Box::new(Prepare), Box::new(Launch), Box::new(Go)]
 }
 
 pub(super) fn stop() -> Steps<Env, Memo> {
-    vec![Box::new(Kill), Box::new(TearDown)]
+    vec![Box::new(Kill)]
 }
 
 pub(super) fn shutdown(options: ShutdownOptions) -> Steps<Env, Memo> {
@@ -70,52 +72,8 @@ fn resolved(env: &Env, memo: &Memo) -> Result<ResolvedVm> {
     planned(memo)?.resolve(env.vmid(), env.record().name.as_ref())
 }
 
-/// Makes volumes usable on this host.
-struct Volumes;
-
-#[async_trait]
-impl Step<Env, Memo> for Volumes {
-    fn name(&self) -> &'static str {
-        "volumes"
-    }
-
-    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        wiring::attach_volumes(env, cx, &resolved(env, memo)?).await.map(drop)
-    }
-
-    async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        let Some(spec) = &memo.spec else { return Ok(()) };
-        let volumes: Vec<_> = spec.disks.values().filter_map(|d| d.volume().cloned()).collect();
-        wiring::detach_volumes(env, cx, volumes).await
-    }
-}
-
-/// Plugs the cards in: link down first, then up.
-struct Ports;
-
-#[async_trait]
-impl Step<Env, Memo> for Ports {
-    fn name(&self) -> &'static str {
-        "ports"
-    }
-
-    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        let vm = resolved(env, memo)?;
-        for (index, nic) in &vm.networks {
-            wiring::attach_port(env, cx, *index, nic).await?;
-        }
-        for (index, nic) in &vm.networks {
-            wiring::link(env, cx, *index, nic).await?;
-        }
-        Ok(())
-    }
-
-    async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        wiring::detach_ports(env, cx, &memo.ports).await
-    }
-}
-
-/// Launches the process, halted and with its limits.
+/// Makes volumes usable, plugs the cards in, launches the process with its limits, halted, and notes it: the note is durable before the
+/// first instruction.
 struct Launch;
 
 #[async_trait]
@@ -125,25 +83,16 @@ impl Step<Env, Memo> for Launch {
     }
 
     async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        if env.live().is_some() {
-            return Ok(());
-        }
-        if let Some(run) = &memo.run
-            && let Some(live) = wiring::adopt(env, cx, run).await?
-        {
-            env.set_live(Some(live.into()));
-            return Ok(());
-        }
-        wiring::clean(env, cx).await?;
-        let vm = resolved(env, memo)?;
-        let volumes = wiring::attach_volumes(env, cx, &vm).await?;
-        let mut ports = std::collections::BTreeMap::new();
-        for (index, nic) in &vm.networks {
-            ports.insert(*index, wiring::attach_port(env, cx, *index, nic).await?);
-        }
-        let live = wiring::launch(env, cx, Prepared::new(vm).wire(volumes, ports)?).await?;
-        memo.run = Some(live.record().clone());
-        env.set_live(Some(live.into()));
+        let live: Arc<dyn Live> = match env.live() {
+            Some(live) => live,
+            None => launch(cx, env, memo).await?,
+        };
+        let (run, spec) = (live.record().clone(), planned(memo)?.clone());
+        env.set_live(Some(live));
+        env.stage(|r| {
+            r.run = Some(run);
+            r.running = Some(Box::new(spec));
+        });
         Ok(())
     }
 
@@ -152,36 +101,31 @@ impl Step<Env, Memo> for Launch {
             live.kill(cx).await?;
             env.set_live(None);
         }
-        memo.run = None;
-        wiring::clean(env, cx).await
+        env.stage(|r| {
+            r.run = None;
+            r.running = None;
+        });
+        wiring::clean(env, cx).await?;
+        wiring::detach_ports(env, cx, &memo.ports).await?;
+        let Some(spec) = &memo.spec else { return Ok(()) };
+        let volumes: Vec<_> = spec.disks.values().filter_map(|d| d.volume().cloned()).collect();
+        wiring::detach_volumes(env, cx, volumes).await
     }
 }
 
-/// Writes down the process, before its first instruction.
-struct Record;
-
-#[async_trait]
-impl Step<Env, Memo> for Record {
-    fn name(&self) -> &'static str {
-        "record"
+async fn launch(cx: &OpCx, env: &Env, memo: &Memo) -> Result<Arc<dyn Live>> {
+    wiring::clean(env, cx).await?;
+    let vm = resolved(env, memo)?;
+    let volumes = wiring::attach_volumes(env, cx, &vm).await?;
+    let mut ports = BTreeMap::new();
+    for (index, nic) in &vm.networks {
+        ports.insert(*index, wiring::attach_port(env, cx, *index, nic).await?);
     }
-
-    async fn run(&self, _cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        let (run, spec) = (memo.run.clone(), planned(memo)?.clone());
-        env.update(|r| {
-            r.run = run;
-            r.running = Some(Box::new(spec));
-        })
-        .await
+    // Link down first, then up: no half-made port sees a packet.
+    for (index, nic) in &vm.networks {
+        wiring::link(env, cx, *index, nic).await?;
     }
-
-    async fn undo(&self, _cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
-        env.update(|r| {
-            r.run = None;
-            r.running = None;
-        })
-        .await
-    }
+    wiring::launch(env, cx, Prepared::new(vm).wire(volumes, ports)?).await.map(Arc::from)
 }
 
 /// Sets the processors going.
@@ -198,7 +142,7 @@ impl Step<Env, Memo> for Go {
     }
 }
 
-/// Ends the process.
+/// Ends the process and removes what it used.
 pub(super) struct Kill;
 
 #[async_trait]
@@ -208,15 +152,15 @@ impl Step<Env, Memo> for Kill {
     }
 
     async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
-        match env.live() {
-            Some(live) => live.kill(cx).await,
-            None => Ok(()),
+        if let Some(live) = env.live() {
+            live.kill(cx).await?;
         }
+        wiring::tear_down(env, cx).await
     }
 }
 
 /// Removes what the ended process used.
-pub(super) struct TearDown;
+struct TearDown;
 
 #[async_trait]
 impl Step<Env, Memo> for TearDown {

@@ -21,7 +21,6 @@ pub(super) fn rollback(name: &SnapName, start: bool) -> Steps<Env, Memo> {
     let mut steps: Steps<Env, Memo> = vec![
         Box::new(CheckRollback(name.clone())),
         Box::new(power::Kill),
-        Box::new(power::TearDown),
         Box::new(RollBackDisks(name.clone())),
         Box::new(RecordRollback(name.clone())),
     ];
