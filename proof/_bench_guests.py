@@ -1,7 +1,7 @@
 """Create, start and stop of a 64 MiB q35 guest through the server, and bare QEMU in turns. Prints JSON lines for `cargo xtask bench`, which
 also have the keys (`peer`, `what`, `min_ms`) by which other managers' figures are set beside them.
 
-    GPVE_BIN=target/release/gpve python3 proof/_bench_guests.py [RUNS]
+    GPVE_BIN=target/release/gpve python3 proof/_bench_guests.py
 """
 import json
 import os
@@ -13,7 +13,7 @@ import time
 
 import _gpve as gpve
 
-RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+RUNS = 15
 QEMU = ["qemu-system-x86_64", "-M", "q35,accel=tcg,usb=off", "-m", "64", "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none", "-S"]
 GUEST = {"machine": "q35", "memory": 64, "cores": 1, "vga": "none", "kvm": 0}
 VMID = 100

@@ -55,7 +55,16 @@ const BENCHES: &[Bench] = &[
         program: "proof/_bench_guests.py",
         arguments: &[],
     },
+    Bench {
+        name: "Beside other managers",
+        about: "Bare QEMU, libvirt, Incus and this server in turns, the least of three turns. Run by the program that `GPVE_PEERS` names (`../shared/tools/peers/run.py` where that is there), which takes `--ours COMMAND` and prints lines with `peer`, `what` and figures. Goals: create and start together at most 1.3 times bare QEMU, stop at most 2 times, a list of 1,000 with state ahead of all.",
+        program: PEERS,
+        arguments: &["--turns", "3"],
+    },
 ];
+
+/// Stands for the program that measures other managers, which is not of this tree.
+const PEERS: &str = "peers";
 
 /// Runs every bench, or those whose names hold one of `wanted`, and writes the report.
 pub(crate) fn run(wanted: &[&str]) -> Result {
@@ -85,6 +94,13 @@ pub(crate) fn run(wanted: &[&str]) -> Result {
 fn measure(bench: &Bench, guest: &guest::Image) -> Result<Vec<Map<String, Value>>> {
     let program = match bench.program {
         "cargo" => Program::cargo(),
+        PEERS => {
+            let Some(peers) = peers() else {
+                return Ok(vec![Map::from_iter([("skip".to_owned(), "GPVE_PEERS names no program that measures other managers".into())])]);
+            };
+            let ours = format!("/usr/bin/python3 {}", place::root().join("proof/_bench_peers.py").display());
+            Program::new("/usr/bin/python3").arg(peers).args(["--ours", &ours]).env("GPVE_BIN", server()?)
+        }
         script => Program::new("/usr/bin/python3").arg(place::root().join(script)).env("GPVE_BIN", server()?),
     };
     let program = program.args(bench.arguments).directory(place::root()).env("GPVE_GUEST", &guest.directory);
@@ -94,7 +110,34 @@ fn measure(bench: &Bench, guest: &guest::Image) -> Result<Vec<Map<String, Value>
         return Err(Failure::new(format!("`{shown}` ended with {}", output.status)));
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    Ok(if bench.program == PEERS { least(lines) } else { lines })
+}
+
+fn peers() -> Option<PathBuf> {
+    let given = std::env::var_os("GPVE_PEERS").map(PathBuf::from);
+    given.or_else(|| Some(place::root().join("../shared/tools/peers/run.py"))).filter(|program| program.is_file())
+}
+
+/// One line for each peer and thing measured, with the least of each figure over all turns.
+fn least(lines: Vec<Map<String, Value>>) -> Vec<Map<String, Value>> {
+    const FIGURES: [&str; 7] = ["min_ms", "p50_ms", "cpu_ms", "each_ms", "total_s", "rss_kib", "pss_kib"];
+    let mut rows: Vec<Map<String, Value>> = Vec::new();
+    for line in lines {
+        let part = |key: &str| line.get(key).and_then(Value::as_str).map(str::to_owned);
+        let (Some(peer), Some(what)) = (part("peer"), part("what")) else { continue };
+        let who = Value::from(format!("{peer}, {what}"));
+        let at = rows.iter().position(|row| row.get("who") == Some(&who)).unwrap_or(rows.len());
+        if at == rows.len() {
+            rows.push(Map::from_iter([("who".to_owned(), who)]));
+        }
+        for figure in FIGURES {
+            let Some(value) = line.get(figure).and_then(Value::as_f64) else { continue };
+            let before = rows[at].get(figure).and_then(Value::as_f64).unwrap_or(value);
+            rows[at].insert(figure.to_owned(), value.min(before).into());
+        }
+    }
+    rows
 }
 
 /// The server as it is released, unless `GPVE_BIN` names one.
@@ -214,6 +257,16 @@ mod tests {
             "**write**\n\n|  | p50_ms | writers | met |\n| --- | --- | --- | --- |\n| gpve | 0.251 | 16 |  |\n| etcd |  | 16 | yes |\n\n\
              **watch**\n\nSkipped: no etcd\n"
         );
+    }
+
+    #[test]
+    fn the_least_of_all_turns_counts() {
+        let printed = lines(
+            "{\"peer\":\"qemu\",\"what\":\"stop\",\"min_ms\":4.5,\"n\":3}\n{\"peer\":\"gpve\",\"what\":\"stop\",\"min_ms\":8}\n\
+             {\"peer\":\"qemu\",\"what\":\"stop\",\"min_ms\":3.5,\"cpu_ms\":1}\n{\"bench\":\"x\"}",
+        );
+        let expected = lines("{\"who\":\"qemu, stop\",\"min_ms\":3.5,\"cpu_ms\":1.0}\n{\"who\":\"gpve, stop\",\"min_ms\":8.0}");
+        assert_eq!(least(printed), expected);
     }
 
     #[test]
