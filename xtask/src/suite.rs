@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test of the project, in the order in which failures are cheapest to find.
 
 mod fuzz;
+mod out_of_tree;
 mod proof;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,9 +15,6 @@ use crate::needs::{self, Purpose};
 use crate::program::{Program, find, say};
 use crate::tally::Tally;
 use crate::{guest, layers, place};
-
-/// Crates that are workspaces of their own, because a third party's crate is one.
-const OUT_OF_TREE: &[&str] = &["examples/out-of-tree-storage"];
 
 /// Members that are not published.
 const UNPUBLISHED: &[&str] = &["xtask", "gpve-examples"];
@@ -62,7 +60,7 @@ const STEPS: &[(&str, Step)] = &[
     }),
     ("unit and integration tests", |suite, tally| suite.cargo_test(tally, place::root(), &["--workspace", "--all-features"])),
     ("crates alone", |suite, tally| suite.crates_alone(tally)),
-    ("out-of-tree crates", |suite, tally| suite.out_of_tree(tally)),
+    ("out-of-tree crates", |suite, tally| out_of_tree::run(suite, tally)),
     ("documentation", |suite, tally| {
         let doc = suite.cargo(&["doc", "--workspace", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings");
         suite.check(tally, "documentation", doc)
@@ -129,18 +127,6 @@ impl Suite {
         let deny =
             Program::new("cargo-deny").args(["--log-level", "error", "check", "licenses", "bans", "sources"]).directory(place::root());
         self.check(tally, "dependencies", deny)
-    }
-
-    fn out_of_tree(&self, tally: &mut Tally) -> Result {
-        for name in OUT_OF_TREE {
-            let directory = place::root().join(name);
-            if directory.join("Cargo.toml").is_file() {
-                self.cargo_test(tally, &directory, &[])?;
-            } else {
-                tally.skip(name, "it is not in this tree");
-            }
-        }
-        Ok(())
     }
 }
 
