@@ -10,6 +10,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use gpve_core::ports::{Revision, StoreError};
@@ -48,6 +49,8 @@ const READER_CACHE_KIB: u32 = 2 * 1024;
 const LOG_PAGE_BYTES: u64 = 4096 + 24;
 /// Room for all statements of the crate.
 const STATEMENTS: usize = 32;
+/// Mode of the store's files.
+const OWNER_ONLY: u32 = 0o600;
 
 /// An open store, before anybody uses it.
 #[derive(Debug)]
@@ -65,8 +68,10 @@ pub(super) fn open(path: &Path, log_pages: u32) -> Result<Opened, StoreError> {
     let lock = Lock::take(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = |e: rusqlite::Error| explain(path, &e);
+    make_private(path).map_err(|e| explain_io(path, &e))?;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     let found = identify(path, &connection)?;
+    narrow(path).map_err(|e| explain_io(path, &e))?;
     configure_writer(&connection, log_pages).map_err(sql)?;
     migrate(&mut connection, found).map_err(sql)?;
     let revision = revision(&connection).map_err(sql)?;
@@ -159,6 +164,26 @@ fn reserve_log(path: &Path, log_pages: u32) {
     if let Err(error) = reserve() {
         tracing::warn!(path = %path.display(), %error, "the store's log has no space reserved");
     }
+}
+
+/// Makes the file if it is missing, for its owner alone: a store holds password hashes and the keys of sessions. SQLite gives the files
+/// beside it the mode that it has.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(OWNER_ONLY).open(path).map(drop)
+}
+
+/// Takes the files of an earlier version, known to be ours, from everybody but their owner.
+fn narrow(path: &Path) -> std::io::Result<()> {
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        match std::fs::metadata(&file) {
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(OWNER_ONLY))?;
+            }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names of new files durable.

@@ -88,6 +88,22 @@ async fn a_file_of_something_else_is_refused_untouched() {
 }
 
 #[tokio::test]
+async fn only_the_owner_reads_the_files_also_those_of_an_earlier_version() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    for _ in 0..2 {
+        let store = place.open().await;
+        commit(&store, Txn::put(key("/secret"), vec![0; 500])).await;
+        for suffix in ["", "-wal", "-shm"] {
+            let file = format!("{}{suffix}", place.path.display());
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+        }
+        store.close().await;
+        std::fs::set_permissions(&place.path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_told_and_not_guessed_at() {
     let place = Place::new();
     let store = place.open().await;
