@@ -1,14 +1,13 @@
-//! A client over HTTP, made from the route table. What `gpvectl` uses.
+//! A client, made from the route table: over HTTP, or over any [`Transport`]. What `gpvectl` and the bindings use.
 //!
 //! ```no_run
 //! # async fn example() -> gpve_core::error::Result<()> {
-//! use gpve_api::client::{Client, Endpoint, Request};
-//! use gpve_api::routes::Operation;
+//! use gpve_api::client::Client;
 //!
-//! let client = Client::new(Endpoint::new("https://127.0.0.1:8006")?)?;
-//! client.login("root@pam", "secret".into()).await?;
-//! let started = client.send(Request::to(Operation::V1VmAction).verb("start").path("namespace", "default").path("name", "web")).await?;
-//! println!("{started}");
+//! let client = Client::new("https://127.0.0.1:8006", "root@pam!ci=…")?;
+//! let machines = client.virtual_machines("default");
+//! machines.start("web").await?.await?;
+//! println!("{:?}", machines.get("web").await?.status.phase);
 //! # Ok(())
 //! # }
 //! ```
@@ -17,15 +16,21 @@
 //! answer at all; nothing else is. Every call can be dropped at any time; a write that was sent may then have been done.
 
 mod connect;
+mod http;
+mod machines;
 mod request;
 mod retry;
 mod session;
 mod tasks;
+mod transport;
 mod watch;
 
-pub use connect::{Client, Endpoint, Trust};
+pub use connect::Client;
+pub use http::{Endpoint, Trust};
+pub use machines::{Changed, VirtualMachines};
 pub use request::Request;
 pub use retry::Backoff;
 pub use session::{Session, SessionSecrets};
-pub use tasks::Progress;
+pub use tasks::{Job, Progress};
+pub use transport::{Events, Reply, Transport};
 pub use watch::GuestWatch;

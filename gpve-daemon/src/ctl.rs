@@ -65,11 +65,6 @@ async fn run(ctl: Ctl) -> Result<()> {
             println!("gpvectl {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Command::Vm { command: VmCommand::Console { name, port } } => {
-            let (client, how) = session::connect_raw(&connection)?;
-            let cx = Ctx { client, namespace, output: Output::new(output), no_wait };
-            console::attach(&cx, &how, &name, port).await
-        }
         command => {
             let cx = Ctx { client: session::connect(&connection)?, namespace, output: Output::new(output), no_wait };
             cx.run(command).await

@@ -4,9 +4,8 @@
 //! | --- | --- |
 //! | [`program`] | the command line of the server, and the names that the binary has |
 //! | [`setup`] | `init`: data directory, certificates, the administrator |
-//! | [`wire`] | the composition root: the only place that constructs adapters, real or in memory |
+//! | [`wire`] | the composition root: the server's parts around the node that `gpve` composes |
 //! | [`server`] | listeners, TLS, requests, handlers of both dialects |
-//! | [`agent`] | what this host is |
 //! | [`config`] | the configuration files of both spellings, checked to the line |
 //! | [`ctl`] | `gpvectl` |
 //!
@@ -16,7 +15,6 @@
 //! - Secrets are printed once, by `init`, and never logged.
 //! - Ending the server leaves guests running.
 
-pub mod agent;
 pub mod config;
 pub mod ctl;
 pub mod program;

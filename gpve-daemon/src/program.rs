@@ -255,7 +255,7 @@ async fn initialize(init: Init) -> Result<()> {
     let layout = Layout::new(&init.data_dir);
     setup::make_directories(&layout)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = wire::open(&layout.path("server.db"), &clock).await?;
+    let store = gpve::open_store(&layout.path("server.db"), &clock).await?;
     let given = init.password_file.as_deref().map(read_password).transpose()?;
     let password = given.clone().unwrap_or_else(setup::random_password);
     let mut names = vec![host_name(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];

@@ -1,28 +1,21 @@
-//! The composition root: the only place that constructs adapters.
+//! The composition root: the server's parts around the node that `gpve` composes.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gpve::open_store;
 use gpve_auth::Administrator;
 use gpve_core::bus::Bus;
 use gpve_core::clock::SystemClock;
 use gpve_core::control::ControlPlane;
 use gpve_core::error::{Error, Result};
-use gpve_core::node::{NodeBuilder, NodeEngine};
-use gpve_core::ports::{Clock, GuestDriver, Host, NetworkBackend, StoragePlugin, Store};
-use gpve_core::testing::mem::{MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
-use gpve_core::types::{IfName, NodeName};
-use gpve_exec::{Identity, System, Tools};
-use gpve_net::{NetConfig, detect};
-use gpve_qmp::qemu::config::{QemuConfig, TapOpener};
-use gpve_qmp::qemu::driver::QemuDriver;
-use gpve_storage::{DirConfig, DirStorage};
-use gpve_store::EmbeddedStore;
+use gpve_core::node::NodeEngine;
+use gpve_core::ports::Clock;
+use gpve_core::types::NodeName;
+use gpve_storage::DirConfig;
 
-use crate::agent::LinuxHost;
 use crate::config::DirSetting;
 use crate::server::accounts::AccountStore;
 use crate::server::metrics::{Scraped, scrape};
@@ -99,14 +92,6 @@ impl Server {
     }
 }
 
-/// The adapters of one node.
-struct Adapters {
-    driver: Arc<dyn GuestDriver>,
-    network: Arc<dyn NetworkBackend>,
-    storages: Vec<Arc<dyn StoragePlugin>>,
-    host: Arc<dyn Host>,
-}
-
 /// Starts a server all in one: control plane and node in one process.
 pub async fn serve(options: &ServerOptions) -> Result<Server> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -114,7 +99,7 @@ pub async fn serve(options: &ServerOptions) -> Result<Server> {
     let made = || (layout.path("pki/server.crt"), layout.path("pki/server.key"));
     let (certificate, key) = options.tls.clone().unwrap_or_else(made);
     let tls = Tls::load(&certificate, &key)?;
-    let store = open(&layout.path("server.db"), &clock).await?;
+    let store = open_store(&layout.path("server.db"), &clock).await?;
     let accounts = AccountStore::load(Arc::clone(&store)).await?;
     let node = node(&options.node, &clock).await?;
     let plane = ControlPlane::builder(store, Arc::clone(&clock), Arc::new(Bus::new())).node(Arc::new(node.clone())).build().await?;
@@ -145,64 +130,18 @@ pub async fn serve(options: &ServerOptions) -> Result<Server> {
 
 /// Starts a node engine: takes up running guests and goes on with interrupted work.
 pub async fn node(options: &NodeOptions, clock: &Arc<dyn Clock>) -> Result<NodeEngine> {
-    let adapters = if options.simulated { simulated(options, clock)? } else { real(options, clock).await? };
-    let file = if options.simulated { "sim.db" } else { "node.db" };
-    let mut builder = NodeBuilder::new(options.node.clone())
-        .store(open(&options.layout.path(file), clock).await?)
-        .driver(adapters.driver)
-        .network(adapters.network)
-        .clock(Arc::clone(clock))
-        .host(adapters.host);
-    for storage in adapters.storages {
-        builder = builder.storage(storage);
-    }
-    builder.build().await
-}
-
-/// Opens a store file.
-pub async fn open(path: &std::path::Path, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(EmbeddedStore::open(path, Arc::clone(clock)).await?))
-}
-
-async fn real(options: &NodeOptions, clock: &Arc<dyn Clock>) -> Result<Adapters> {
-    let identity = guest_identity(&options.guest_user)?;
-    let owner = identity.as_ref().map(|i| i.uid);
-    let driver = QemuDriver::new(QemuConfig {
-        runtime_root: options.runtime_root.clone(),
-        state_dir: options.layout.root().to_path_buf(),
-        identity,
-        tools: Tools::system(),
-        clock: Arc::clone(clock),
-    })?
-    .with_taps(Arc::new(Taps));
-    let verdict = driver.accelerator().await.clone();
-    tracing::info!(reason = verdict.reason, proven = verdict.proven, "KVM was probed");
-    let accelerator = if verdict.proven { "kvm" } else { "tcg" };
-    let runner = Arc::new(System::new(Tools::system()));
-    let mut storages: Vec<Arc<dyn StoragePlugin>> = Vec::new();
-    for setting in &options.storages {
-        storages.push(Arc::new(DirStorage::new(dir(setting)?, runner.clone())?));
-    }
-    let host = LinuxHost::new(options.node.clone(), Arc::clone(clock)).with_qemu(None, Some(accelerator.to_owned()));
-    let network = detect(NetConfig { owner }).await;
-    if let Some(reason) = &network.limited_because {
-        tracing::warn!(reason, "guests have user-mode networking only");
-    }
-    Ok(Adapters { driver: Arc::new(driver), network: network.backend, storages, host: Arc::new(host) })
-}
-
-fn simulated(options: &NodeOptions, clock: &Arc<dyn Clock>) -> Result<Adapters> {
-    let host = MemHost::new(Arc::clone(clock));
-    let mut storages: Vec<Arc<dyn StoragePlugin>> = Vec::new();
-    for setting in &options.storages {
-        storages.push(Arc::new(MemStorage::new(host.clone(), dir(setting)?.id)));
-    }
-    Ok(Adapters {
-        driver: Arc::new(MemQemu::new(host.clone())),
-        network: Arc::new(MemNetwork::new(host.clone())),
+    let storages = options.storages.iter().map(dir).collect::<Result<_>>()?;
+    let options = gpve::NodeOptions {
+        name: options.node.clone(),
+        data_dir: options.layout.root().to_path_buf(),
+        runtime_dir: options.runtime_root.clone(),
+        simulated: options.simulated,
+        guest_user: options.guest_user.clone(),
         storages,
-        host: Arc::new(MemSampler::new(host, options.node.clone())),
-    })
+        plugins: Vec::new(),
+    };
+    let store = open_store(&options.store_path(), clock).await?;
+    gpve::node(&options, store, clock).await
 }
 
 /// A folder storage as its plugin wants it.
@@ -215,27 +154,4 @@ fn dir(setting: &DirSetting) -> Result<DirConfig> {
             setting.content.iter().map(|c| c.parse()).collect::<std::result::Result<_, _>>().map_err(|e| refused("content", &e))?;
     }
     Ok(config)
-}
-
-/// The user that guests run as; none if this process is not root and guests can only run as it.
-fn guest_identity(user: &str) -> Result<Option<Identity>> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    let passwd = std::fs::read_to_string("/etc/passwd").map_err(|e| Error::internal("wire", format!("/etc/passwd: {e}")))?;
-    let entry = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&user));
-    let ids = entry.and_then(|f| Some((f.get(2)?.parse().ok()?, f.get(3)?.parse().ok()?)));
-    match ids {
-        Some((uid, gid)) => Ok(Some(Identity { uid, gid, groups: Vec::new() })),
-        None => Err(Error::field("wire", "guest-user", format!("there is no user '{user}': make one with 'useradd --system {user}'"))),
-    }
-}
-
-/// Joins QEMU and the host's network: an unprivileged QEMU may not open `/dev/net/tun`, so it is given the queues open.
-struct Taps;
-
-impl TapOpener for Taps {
-    fn open(&self, interface: &IfName, queues: u8) -> std::io::Result<Vec<OwnedFd>> {
-        (0..queues).map(|_| gpve_net::Tap::open(interface, queues > 1).map(Into::into)).collect()
-    }
 }

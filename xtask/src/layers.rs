@@ -25,9 +25,10 @@ const LAYERS: &[Layer] = &[
     Layer { name: "gpve-qmp", uses: &["gpve-core", "gpve-exec"] },
     Layer { name: "gpve-storage", uses: &["gpve-core", "gpve-exec"] },
     Layer { name: "gpve-api", uses: &["gpve-auth", "gpve-core"] },
+    Layer { name: "gpve", uses: &["gpve-api", "gpve-core", "gpve-exec", "gpve-net", "gpve-qmp", "gpve-storage", "gpve-store"] },
     Layer {
         name: "gpve-daemon",
-        uses: &["gpve-api", "gpve-auth", "gpve-core", "gpve-exec", "gpve-net", "gpve-qmp", "gpve-storage", "gpve-store"],
+        uses: &["gpve", "gpve-api", "gpve-auth", "gpve-core", "gpve-exec", "gpve-net", "gpve-qmp", "gpve-storage", "gpve-store"],
     },
     // What an embedder may use; the daemon's own parts are not among it.
     Layer { name: "gpve-examples", uses: &["gpve-core", "gpve-exec", "gpve-net", "gpve-qmp", "gpve-storage", "gpve-store"] },

@@ -4,7 +4,7 @@ use gpve_core::error::Error;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::route::{Body, Dialect, Method, Route};
+use crate::route::{Body, Dialect, Given, Matched, Method, Route};
 use crate::routes::{Operation, routes};
 
 /// A request for an operation of the table.
@@ -79,8 +79,30 @@ impl Request {
     }
 
     /// Whether sending it again does no harm.
-    pub(super) fn is_repeatable(&self, method: Method) -> bool {
-        method.is_read() || self.key.is_some()
+    pub(super) fn is_repeatable(&self) -> Result<bool, Error> {
+        Ok(self.key.is_some() || self.route()?.method.is_read())
+    }
+
+    /// The request as a server sees it once it has found the route, for a transport within the process.
+    ///
+    /// # Errors
+    /// When the table has no such route.
+    pub fn matched(&self) -> Result<(Matched, Given), Error> {
+        let route = self.route()?;
+        let value = |name: &'static str| Some((name, self.path.iter().find(|(given, _)| given == name)?.1.clone()));
+        let mut given = Given::new();
+        self.params.iter().for_each(|(name, value)| given.push(name.as_str(), value.as_str()));
+        Ok((Matched { route, path: route.path_params().filter_map(value).collect() }, given))
+    }
+
+    /// The document that is its body.
+    pub fn body(&self) -> Option<&Json> {
+        self.document.as_ref()
+    }
+
+    /// The key that makes it repeatable.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// The route: of those for the operation, the one whose path parameters are those given.

@@ -20,6 +20,55 @@ pub enum Progress {
     Step(Box<Task>),
 }
 
+/// A change that a task carries out: await it to see the end. Dropping it leaves the task alone.
+#[derive(Debug, Clone)]
+pub struct Job {
+    client: Client,
+    id: Option<String>,
+}
+
+impl Job {
+    pub(super) const fn new(client: Client, id: Option<String>) -> Self {
+        Self { client, id }
+    }
+
+    /// The task's id; none if nothing was to do.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Waits for the end, telling what happens; at once and with `None` if nothing was to do. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Client::wait_task`].
+    pub async fn wait(&self, tell: impl FnMut(Progress)) -> Result<Option<Task>, Error> {
+        match &self.id {
+            Some(id) => self.client.wait_task(id, tell).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks the task to stop; it undoes what it did.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn cancel(&self) -> Result<(), Error> {
+        match &self.id {
+            Some(id) => self.client.send(Request::to(Operation::V1TaskCancel).path("task", id)).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+impl IntoFuture for Job {
+    type Output = Result<Option<Task>, Error>;
+    type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.wait(|_| ()).await })
+    }
+}
+
 impl Client {
     /// Waits until a task has ended, telling what happens. Cancel safe; dropping it does not cancel the task.
     ///

@@ -58,7 +58,7 @@ async fn scripted(script: Vec<Say>) -> Scripted {
             socket.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    Scripted { client: Client::new(Endpoint::new(&url).unwrap()).unwrap(), asked }
+    Scripted { client: Client::connect(Endpoint::new(&url).unwrap()).unwrap(), asked }
 }
 
 fn complete(request: &[u8]) -> bool {
@@ -105,7 +105,7 @@ async fn a_login_gives_later_requests_their_ticket_and_writes_their_csrf_token()
 #[tokio::test]
 async fn an_api_token_goes_into_its_header() {
     let server = scripted(vec![Say::Json(200, json!({"data": []}))]).await;
-    let client = server.client.with_session(Session::Token("root@pam!ci=s-1".into()));
+    let client = server.client.with_session(Session::Token("root@pam!ci=s-1".into())).unwrap();
     client.send(Request::to(Operation::NodeList)).await.unwrap();
     assert!(server.asked.lock().unwrap()[0].contains("authorization: PVEAPIToken=root@pam!ci=s-1"));
 }

@@ -237,19 +237,20 @@ impl SagaLog<Memo> for GuestLog<'_> {
         let undoing = matches!(position.direction, crate::saga::Direction::Backward(_));
         let staged = self.env.staged();
         let also = staged.iter().map(|record| self.env.put(record)).collect::<Result<_>>()?;
-        self.task.write(
-            |r| {
-                r.report.state = if undoing { TaskState::Undoing } else { TaskState::Running };
-                r.report.step = Some(name.to_owned());
-                if let Some(work) = &mut r.work {
-                    work.position = Some(position.clone());
-                    work.memo = memo.clone();
-                }
-            },
-            also,
-            || staged.into_iter().for_each(|record| self.env.announce(record)),
-        )
-        .await
+        self.task
+            .write(
+                |r| {
+                    r.report.state = if undoing { TaskState::Undoing } else { TaskState::Running };
+                    r.report.step = Some(name.to_owned());
+                    if let Some(work) = &mut r.work {
+                        work.position = Some(position.clone());
+                        work.memo = memo.clone();
+                    }
+                },
+                also,
+                || staged.into_iter().for_each(|record| self.env.announce(record)),
+            )
+            .await
     }
 }
 

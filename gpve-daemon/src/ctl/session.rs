@@ -28,20 +28,8 @@ struct Stored {
     csrf: Option<String>,
 }
 
-/// How a connection of our own, such as a WebSocket, reaches the server.
-pub(super) struct Raw {
-    pub(super) url: String,
-    pub(super) trust: Trust,
-    pub(super) headers: Vec<(&'static str, String)>,
-}
-
 /// A client for the server, with the session of the last login or the given token.
 pub(super) fn connect(connection: &Connection) -> Result<Client> {
-    Ok(connect_raw(connection)?.0)
-}
-
-/// The same, and what a connection of our own needs.
-pub(super) fn connect_raw(connection: &Connection) -> Result<(Client, Raw)> {
     let stored = read()?;
     let url = url(connection, &stored);
     // A ticket is only ever shown to the server that gave it.
@@ -55,13 +43,7 @@ pub(super) fn connect_raw(connection: &Connection) -> Result<(Client, Raw)> {
         }
         _ => return Err(Error::new(ErrorKind::Unauthenticated, "gpvectl", format!("not logged in to {url}"))),
     };
-    let headers = match &session {
-        Session::Token(token) => vec![("authorization", format!("PVEAPIToken={}", token.expose()))],
-        Session::Ticket(s) => vec![("authorization", format!("PVEAuthCookie={}", s.ticket.expose()))],
-        Session::Anonymous => Vec::new(),
-    };
-    let endpoint = Endpoint::new(&url)?.trust(trust.clone());
-    Ok((Client::new(endpoint)?.with_session(session), Raw { url, trust, headers }))
+    Client::connect(Endpoint::new(&url)?.trust(trust))?.with_session(session)
 }
 
 /// Whether there is anybody to ask.
@@ -75,7 +57,7 @@ pub(super) async fn login(connection: &Connection, login: Login) -> Result<()> {
     let known = (before.server.as_deref() == Some(url.as_str())).then_some(&before);
     let trust = trust(connection, known)?;
     let password = password(login.password_file.as_deref())?;
-    let client = Client::new(Endpoint::new(&url)?.trust(trust.clone()))?;
+    let client = Client::connect(Endpoint::new(&url)?.trust(trust.clone()))?;
     let secrets = client.login(&login.user, password).await.map_err(|e| {
         let message = match e.kind {
             ErrorKind::Unauthenticated => format!("{}: user or password is wrong", e.message),

@@ -42,7 +42,7 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
             let body = json!({ "disk": disk, "size": size });
             cx.carry_out(cx.of(Op::V1VmResizeDisk, &name).document(&body), &format!("{disk} of {name} resized")).await
         }
-        VmCommand::Console { name, .. } => Err(super::input(&name, "the console is opened before this")),
+        VmCommand::Console { name, port } => super::console::attach(cx, &name, port).await,
     }
 }
 

@@ -1,48 +1,35 @@
 //! `/api/v1`: the native dialect. One handler per operation of the route table.
 
 mod console;
-mod guest;
-mod snapshot;
-mod task;
 mod watch;
 mod websocket;
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use gpve::native::{Answered, Asked};
 use gpve_api::pve2::credentials;
 use gpve_api::pve2::request::{BodyKind, MAX_BODY_BYTES, decode};
 use gpve_api::route::{Access, Body as Carries, Matched, Params};
 use gpve_api::routes::Operation as Op;
 use gpve_api::v1::{IDEMPOTENCY_KEY, Problem};
 use gpve_auth::{Credentials, Decision, Identity, Login};
-use gpve_core::control::{Answer, Call, GuestObject};
+use gpve_core::control::Call;
 use gpve_core::error::{Error, ErrorKind, Result};
-use gpve_core::types::{Namespace, Vmid};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use serde_json::json;
-use std::sync::Arc;
 
 use super::App;
 use super::http::{Body, BodyError, header, read};
 
-/// What every path of the dialect begins with.
-const PREFIX: &str = "/api/v1";
-
 /// A request whose caller is known and whose parameters are checked.
 struct Cx {
-    app: App,
     parts: Parts,
-    who: Identity,
-    matched: Matched,
-    params: Params,
-    call: Call,
-    body: Bytes,
+    asked: Asked,
 }
 
 /// Answers a request below `/api/v1`.
@@ -75,8 +62,9 @@ async fn serve(app: &App, parts: Parts, path: &str, body: Incoming, peer: Socket
     }
     let params = matched.validate(given)?;
     let call = call(&parts, &params, &who, peer, id).map_err(|e| Problem::from(&e))?;
-    let cx = Cx { app: app.clone(), parts, who, matched, params, call, body };
-    Box::pin(handle(cx)).await.map_err(|e| Problem::from(&e))
+    let is_yaml = header(&parts, "content-type").is_some_and(|kind| kind.contains("yaml"));
+    let asked = Asked { plane: app.plane.clone(), matched, params, call, body, is_root: who.is_root(), is_yaml };
+    Box::pin(handle(Cx { parts, asked })).await.map_err(|e| Problem::from(&e))
 }
 
 fn unread(e: &BodyError) -> Error {
@@ -127,87 +115,29 @@ fn call(parts: &Parts, params: &Params, who: &Identity, peer: SocketAddr, id: &s
     })
 }
 
-impl Cx {
-    fn namespace(&self) -> Result<Namespace> {
-        self.params.parse("namespace")
-    }
-
-    /// The guest that the path names, by its object's name or its number.
-    fn guest(&self) -> Result<Arc<GuestObject>> {
-        let (namespace, name) = (self.namespace()?, self.params.text("name").unwrap_or_default());
-        let by_number = || {
-            let guest = self.app.plane.guest(name.parse::<Vmid>().ok()?)?;
-            (guest.object.metadata.namespace == namespace).then_some(guest)
-        };
-        let found = self.app.plane.guest_named(&namespace, name).or_else(by_number);
-        found.ok_or_else(|| Error::not_found("vm.read", format!("virtual machine {namespace}/{name}")))
-    }
-
-    fn vmid(&self) -> Result<Vmid> {
-        Ok(self.guest()?.object.spec.vmid)
-    }
-
-    /// The JSON document in the body.
-    fn document<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        let body = if self.body.is_empty() { b"{}".as_slice() } else { &self.body };
-        serde_json::from_slice(body).map_err(|e| Error::field("api", "body", e.to_string()))
-    }
-
-    /// The answer of a call that a task does: 202 with the task, or the plan of a dry run.
-    async fn task(&self, answer: Answer) -> Result<Response<Body>> {
-        match answer {
-            Answer::Accepted(a) => {
-                let task = gpve_api::v1::Task::from(self.app.plane.task(&a.upid).await?.as_ref());
-                Ok(with_header(document(202, &task), "gpve-revision", &a.revision.to_string()))
-            }
-            Answer::Unchanged(vmid) => Ok(document(200, &json!({ "unchanged": true, "vmid": vmid }))),
-            Answer::Plan(plan) => Ok(document(200, &plan)),
-        }
-    }
-}
-
 /// An answer with a JSON body.
 fn document(status: u16, value: &impl Serialize) -> Response<Body> {
-    // Every answer is plain data, which cannot fail to serialize; a defect shows as an empty body.
-    let body = serde_json::to_vec(value).unwrap_or_default();
-    let mut response = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    whole(Answered::document(status, value))
 }
 
-fn with_header(mut response: Response<Body>, name: &'static str, value: &str) -> Response<Body> {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        response.headers_mut().insert(HeaderName::from_static(name), value);
+fn whole(answered: Answered) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(answered.body)).boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in answered.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
     response
 }
 
+/// What holds a connection open is served here; the rest is an answer of the library's.
 async fn handle(cx: Cx) -> Result<Response<Body>> {
-    match cx.matched.route.operation {
-        Op::V1Index => Ok(document(200, &json!({ "apiVersion": gpve_api::v1::API_VERSION, "kinds": ["VirtualMachine"] }))),
-        Op::V1OpenApi => Ok(document(200, &gpve_api::openapi::openapi(gpve_api::route::Dialect::V1))),
-        Op::V1GuestList => guest::summaries(&cx),
-        Op::V1VmList if cx.params.flag("watch") => watch::watch(cx).await,
-        Op::V1VmList => guest::list(&cx),
-        Op::V1VmCreate => guest::create(&cx).await,
-        Op::V1VmRead => guest::read(&cx),
-        Op::V1VmReplace => guest::replace(&cx).await,
-        Op::V1VmApply => guest::apply(&cx).await,
-        Op::V1VmDelete => guest::delete(&cx).await,
-        Op::V1VmAction => guest::action(&cx).await,
-        Op::V1VmClone => guest::clone(&cx).await,
-        Op::V1VmResizeDisk => guest::resize(&cx).await,
+    match cx.asked.matched.route.operation {
+        Op::V1VmList if cx.asked.params.flag("watch") => watch::watch(cx).await,
         Op::V1VmConsole => console::console(cx).await,
-        Op::V1SnapshotList => snapshot::list(&cx),
-        Op::V1SnapshotCreate => snapshot::create(&cx).await,
-        Op::V1SnapshotDelete => snapshot::delete(&cx).await,
-        Op::V1SnapshotRollback => snapshot::rollback(&cx).await,
-        Op::V1TaskList => task::list(&cx),
-        Op::V1TaskRead => task::read(&cx).await,
-        Op::V1TaskLog => task::log(&cx).await,
-        Op::V1TaskCancel => task::cancel(&cx).await,
-        // The router of this dialect finds no routes of the other one.
-        other => Err(Error::internal("api", format!("{other:?} is no operation of the native dialect"))),
+        _ => cx.asked.answer().await.map(whole),
     }
 }

@@ -2,7 +2,7 @@
 
 use futures::{SinkExt, StreamExt};
 use gpve_core::error::{Error, Result};
-use gpve_core::ports::{ByteStream, ConsoleKind};
+use gpve_core::ports::ByteStream;
 use hyper::Response;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -13,8 +13,7 @@ pub(super) async fn console(mut cx: Cx) -> Result<Response<Body>> {
     if !websocket::is_asked(&cx.parts) {
         return Err(Error::field("vm.console", "upgrade", "this path is a WebSocket: connect with 'gpvectl vm console NAME'"));
     }
-    let port = cx.params.count("port").and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
-    let stream = cx.app.plane.console(cx.vmid()?, ConsoleKind::Serial(port)).await?;
+    let stream = cx.asked.console().await?;
     websocket::accept(&mut cx.parts, move |socket| relay(stream, socket))
 }
 

@@ -6,11 +6,9 @@ use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{ResizeTo, ShutdownOptions};
 use gpve_core::types::{ByteSize, Namespace, SerialPort, VmSpec, Vmid};
-use hyper::Response;
 use serde_json::{Value as Json, json};
 
-use super::{Cx, PREFIX, document, with_header};
-use crate::server::http::{Body, header};
+use super::{Answered, Asked, PREFIX, document};
 
 /// The object with its latest figures.
 pub(super) fn shown(entry: &GuestEntry) -> VmObject {
@@ -25,69 +23,69 @@ pub(super) fn is_selected(guest: &GuestObject, namespace: Option<&Namespace>, la
     namespace.is_none_or(|n| *n == meta.namespace) && labels.is_none_or(|l| l.matches(&meta.labels))
 }
 
-fn page<T>(cx: &Cx, kind: &str, make: impl Fn(&GuestEntry) -> T, number: impl Fn(&T) -> Vmid) -> Result<List<T>> {
+fn page<T>(cx: &Asked, kind: &str, make: impl Fn(&GuestEntry) -> T, number: impl Fn(&T) -> Vmid) -> Result<List<T>> {
     let (namespace, labels) = (cx.params.parse_opt::<Namespace>("namespace")?, cx.params.parse_opt::<LabelSelector>("labelSelector")?);
     let from = cx.params.parse_opt::<Continue>("continue")?;
     let limit = cx.params.count("limit").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::from(MAX_PAGE));
-    let snapshot = cx.app.plane.guests();
+    let snapshot = cx.plane.guests();
     let chosen = snapshot.iter().filter(|e| is_selected(&e.guest, namespace.as_ref(), labels.as_ref()));
     // One more than a page, so that the list knows whether it goes on.
     let items = chosen.filter(|e| from.is_none_or(|Continue(last)| e.guest.object.spec.vmid > last)).take(limit + 1).map(make).collect();
     Ok(List::new(kind, snapshot.revision(), items).page(from, limit, number))
 }
 
-pub(super) fn summaries(cx: &Cx) -> Result<Response<Body>> {
+pub(super) fn summaries(cx: &Asked) -> Result<Answered> {
     let summary = |e: &GuestEntry| GuestSummary { usage: e.usage, ..GuestSummary::from(e.guest.as_ref()) };
     Ok(document(200, &page(cx, "Guest", summary, |g| g.vmid)?))
 }
 
-pub(super) fn list(cx: &Cx) -> Result<Response<Body>> {
+pub(super) fn list(cx: &Asked) -> Result<Answered> {
     Ok(document(200, &page(cx, "VirtualMachine", shown, |g| g.spec.vmid)?))
 }
 
-pub(super) fn read(cx: &Cx) -> Result<Response<Body>> {
+pub(super) fn read(cx: &Asked) -> Result<Answered> {
     object(cx, 200, cx.vmid()?)
 }
 
-fn object(cx: &Cx, status: u16, vmid: Vmid) -> Result<Response<Body>> {
+fn object(cx: &Asked, status: u16, vmid: Vmid) -> Result<Answered> {
     let gone = || Error::not_found("vm.read", format!("vm {vmid}"));
-    Ok(document(status, &shown(cx.app.plane.guests().get(vmid).ok_or_else(gone)?)))
+    Ok(document(status, &shown(cx.plane.guests().get(vmid).ok_or_else(gone)?)))
 }
 
 /// The object that was made or changed, with the tasks that carry it out.
-fn changed(cx: &Cx, status: u16, vmid: Vmid, tasks: &[String]) -> Result<Response<Body>> {
-    let response = with_header(object(cx, status, vmid)?, "gpve-task", &tasks.join(", "));
+fn changed(cx: &Asked, status: u16, vmid: Vmid, tasks: &[String]) -> Result<Answered> {
+    let answered = object(cx, status, vmid)?.with_header("gpve-task", tasks.join(", "));
     if status != 201 {
-        return Ok(response);
+        return Ok(answered);
     }
-    let place = cx.app.plane.guest(vmid).map(|g| {
+    let place = cx.plane.guest(vmid).map(|g| {
         let meta = &g.object.metadata;
         format!("{PREFIX}/namespaces/{}/virtualmachines/{}", meta.namespace, meta.name)
     });
-    Ok(with_header(response, "location", &place.unwrap_or_default()))
+    Ok(answered.with_header("location", place.unwrap_or_default()))
 }
 
 /// Settings that reach the host itself are for the administrator.
-fn check_host_access(cx: &Cx, spec: &VmSpec) -> Result<()> {
+fn check_host_access(cx: &Asked, spec: &VmSpec) -> Result<()> {
     let device = spec.serials.values().any(|s| matches!(s, SerialPort::Device(_)));
     let what = [("spec.kernel", spec.kernel.is_some()), ("spec.args", !spec.args.is_empty()), ("spec.serials", device)];
-    match what.iter().find(|(_, given)| *given && !cx.who.is_root()) {
+    match what.iter().find(|(_, given)| *given && !cx.is_root) {
         Some((field, _)) => Err(Error::new(ErrorKind::PermissionDenied, "vm.write", format!("only root@pam may set {field}"))),
         None => Ok(()),
     }
 }
 
-pub(super) async fn create(cx: &Cx) -> Result<Response<Body>> {
+pub(super) async fn create(cx: &Asked) -> Result<Answered> {
     let request = VmDocument::parse(&cx.body)?.create(cx.namespace()?)?;
     check_host_access(cx, &request.spec)?;
-    match cx.app.plane.create(&cx.call, request).await? {
+    match cx.plane.create(&cx.call, request).await? {
         Answer::Accepted(a) => changed(cx, 201, a.vmid, &[a.upid.to_string()]),
         Answer::Unchanged(vmid) => object(cx, 200, vmid),
         Answer::Plan(plan) => Ok(document(200, &plan)),
     }
 }
 
-pub(super) async fn replace(cx: &Cx) -> Result<Response<Body>> {
+pub(super) async fn replace(cx: &Asked) -> Result<Answered> {
     let (guest, document_) = (cx.guest()?, VmDocument::parse(&cx.body)?);
     check_host_access(cx, &document_.spec)?;
     document_.metadata.check_place(&cx.namespace()?, Some(&guest.object.metadata.name))?;
@@ -99,23 +97,22 @@ pub(super) async fn replace(cx: &Cx) -> Result<Response<Body>> {
     }
     let patch = SpecPatch::between(guest.spec(), &spec)?;
     let vmid = guest.object.spec.vmid;
-    match cx.app.plane.update(&cx.call, vmid, UpdateGuest { patch, wait: true, ..UpdateGuest::default() }).await? {
+    match cx.plane.update(&cx.call, vmid, UpdateGuest { patch, wait: true, ..UpdateGuest::default() }).await? {
         Answer::Accepted(a) => changed(cx, 200, vmid, &[a.upid.to_string()]),
         Answer::Unchanged(vmid) => object(cx, 200, vmid),
         Answer::Plan(plan) => Ok(document(200, &plan)),
     }
 }
 
-pub(super) async fn apply(cx: &Cx) -> Result<Response<Body>> {
-    let kind = header(&cx.parts, "content-type").unwrap_or_default();
-    let mut manifest: Json = if kind.contains("yaml") { from_yaml(&cx.body)? } else { cx.document()? };
+pub(super) async fn apply(cx: &Asked) -> Result<Answered> {
+    let mut manifest: Json = if cx.is_yaml { from_yaml(&cx.body)? } else { cx.document()? };
     name_it(cx, &mut manifest)?;
     let reaches_host = |field: &str| manifest.pointer(&format!("/spec/{field}")).is_some();
-    if let Some(field) = ["kernel", "args"].into_iter().find(|f| reaches_host(f) && !cx.who.is_root()) {
+    if let Some(field) = ["kernel", "args"].into_iter().find(|f| reaches_host(f) && !cx.is_root) {
         return Err(Error::new(ErrorKind::PermissionDenied, "vm.apply", format!("only root@pam may set spec.{field}")));
     }
     let request = Apply { manifest, manager: cx.params.parse("fieldManager")?, force: cx.params.flag("force") };
-    let applied = cx.app.plane.apply(&cx.call, request).await?;
+    let applied = cx.plane.apply(&cx.call, request).await?;
     if let Some(plan) = applied.plan {
         return Ok(document(200, &plan));
     }
@@ -125,7 +122,7 @@ pub(super) async fn apply(cx: &Cx) -> Result<Response<Body>> {
         ApplyOutcome::Configured => (200, "configured"),
         ApplyOutcome::Unchanged => (200, "unchanged"),
     };
-    Ok(with_header(changed(cx, status, applied.vmid, &tasks)?, "gpve-outcome", word))
+    Ok(changed(cx, status, applied.vmid, &tasks)?.with_header("gpve-outcome", word.to_owned()))
 }
 
 fn from_yaml(body: &[u8]) -> Result<Json> {
@@ -134,7 +131,7 @@ fn from_yaml(body: &[u8]) -> Result<Json> {
 }
 
 /// Writes the name and namespace of the path into a manifest that has none, and refuses one that has others.
-fn name_it(cx: &Cx, manifest: &mut Json) -> Result<()> {
+fn name_it(cx: &Asked, manifest: &mut Json) -> Result<()> {
     let wrong = |field: &str, why: &str| Err(Error::field("vm.apply", field, why));
     let Some(object) = manifest.as_object_mut() else { return wrong("body", "is not an object") };
     let metadata = object.entry("metadata").or_insert_with(|| json!({}));
@@ -149,13 +146,13 @@ fn name_it(cx: &Cx, manifest: &mut Json) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn delete(cx: &Cx) -> Result<Response<Body>> {
+pub(super) async fn delete(cx: &Asked) -> Result<Answered> {
     let request = DeleteGuest { purge: true, destroy_unreferenced: false, stop_first: cx.params.flag("force") };
-    cx.task(cx.app.plane.delete(&cx.call, cx.vmid()?, request).await?).await
+    cx.task(cx.plane.delete(&cx.call, cx.vmid()?, request).await?).await
 }
 
-pub(super) async fn action(cx: &Cx) -> Result<Response<Body>> {
-    let (plane, call, vmid) = (&cx.app.plane, &cx.call, cx.vmid()?);
+pub(super) async fn action(cx: &Asked) -> Result<Answered> {
+    let (plane, call, vmid) = (&cx.plane, &cx.call, cx.vmid()?);
     let mut grace = ShutdownOptions { force: cx.params.flag("force"), ..ShutdownOptions::default() };
     if let Some(seconds) = cx.params.count("timeoutSeconds") {
         grace.timeout_s = u32::try_from(seconds).unwrap_or(u32::MAX);
@@ -173,17 +170,17 @@ pub(super) async fn action(cx: &Cx) -> Result<Response<Body>> {
     cx.task(answer).await
 }
 
-pub(super) async fn clone(cx: &Cx) -> Result<Response<Body>> {
+pub(super) async fn clone(cx: &Asked) -> Result<Answered> {
     let request = cx.document::<CloneRequest>()?.of(cx.vmid()?);
-    cx.task(cx.app.plane.clone_guest(&cx.call, request).await?).await
+    cx.task(cx.plane.clone_guest(&cx.call, request).await?).await
 }
 
-pub(super) async fn resize(cx: &Cx) -> Result<Response<Body>> {
+pub(super) async fn resize(cx: &Asked) -> Result<Answered> {
     let ResizeRequest { disk, size } = cx.document()?;
     let bytes = |text: &str| text.parse::<ByteSize>().map_err(|e| Error::field("vm.resize", "size", e.to_string()));
     let to = match size.strip_prefix('+') {
         Some(more) => ResizeTo::Grow(bytes(more)?),
         None => ResizeTo::Absolute(bytes(&size)?),
     };
-    cx.task(cx.app.plane.resize(&cx.call, cx.vmid()?, disk, to, None).await?).await
+    cx.task(cx.plane.resize(&cx.call, cx.vmid()?, disk, to, None).await?).await
 }

@@ -1,5 +1,0 @@
-//! The machine under a node.
-
-mod host;
-
-pub use host::LinuxHost;

@@ -1,0 +1,5 @@
+//! The library as an embedder uses it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod machines;
+mod support;
