@@ -19,7 +19,7 @@ use gpve_api::routes::Operation;
 use gpve_core::error::{Error, ErrorKind, Result};
 use serde_json::Value as Json;
 
-use args::{Command, Ctl, VmCommand};
+use args::{Command, Ctl};
 use output::Output;
 
 /// One run of the program: a server, a namespace, a form of output.

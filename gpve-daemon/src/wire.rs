@@ -12,7 +12,7 @@ use gpve_core::clock::SystemClock;
 use gpve_core::control::ControlPlane;
 use gpve_core::error::{Error, Result};
 use gpve_core::node::NodeEngine;
-use gpve_core::ports::Clock;
+use gpve_core::ports::{Clock, Store};
 use gpve_core::types::NodeName;
 use gpve_storage::DirConfig;
 
@@ -99,7 +99,7 @@ pub async fn serve(options: &ServerOptions) -> Result<Server> {
     let made = || (layout.path("pki/server.crt"), layout.path("pki/server.key"));
     let (certificate, key) = options.tls.clone().unwrap_or_else(made);
     let tls = Tls::load(&certificate, &key)?;
-    let store = open_store(&layout.path("server.db"), &clock).await?;
+    let store: Arc<dyn Store> = open_store(&layout.path("server.db"), &clock).await?;
     let accounts = AccountStore::load(Arc::clone(&store)).await?;
     let node = node(&options.node, &clock).await?;
     let plane = ControlPlane::builder(store, Arc::clone(&clock), Arc::new(Bus::new())).node(Arc::new(node.clone())).build().await?;
