@@ -31,6 +31,11 @@ struct Ctx {
     no_wait: bool,
 }
 
+/// The command line as clap has it.
+pub(crate) fn command() -> clap::Command {
+    Ctl::command()
+}
+
 /// Runs `gpvectl` with these arguments, the program's name first.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let parsed = match Ctl::try_parse_from(arguments) {

@@ -1,5 +1,7 @@
 //! The command line of the server.
 
+mod manual;
+
 use std::io::{BufRead, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::{self, AgentSettings, DirSetting, Loaded, Settings};
 use crate::setup::{self, Layout};
 use crate::wire::{self, NodeOptions, Scrape, ServerOptions};
+
+pub use manual::reference;
 
 /// Ports of Proxmox VE's dialect and of the native one; the same router answers on both.
 const DEFAULT_PORTS: [u16; 2] = [8006, 8443];
@@ -48,6 +52,12 @@ enum Command {
     },
     /// Make the links gpve-server, gpve-agent and gpvectl in a directory.
     Link {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// Write manual pages and completions below a directory, for whoever makes a package.
+    #[command(hide = true)]
+    Manual {
         /// Where.
         directory: PathBuf,
     },
@@ -172,6 +182,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Ctl => Err(Error::internal("gpvectl", "this is dispatched before")),
         Command::Link { directory } => link(&directory),
+        Command::Manual { directory } => manual::write(&directory),
         Command::Server { command: ServerCommand::Init(init) } => runtime()?.block_on(initialize(init)),
         Command::Server { command: ServerCommand::Run(run) } => {
             let settings = settings(run.config.as_deref())?;

@@ -7,6 +7,7 @@ mod failure;
 mod guest;
 mod layers;
 mod needs;
+mod package;
 mod place;
 mod program;
 mod suite;
@@ -23,6 +24,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   ci              what continuous integration runs: the same, built outside of the clone
   layers          check which crate uses which, and who touches processes, clocks and wires
   bench [NAME]    measure, and write docs/benchmarks.md
+  package [--tarball | --sbom]
+                  make the Debian package, a tarball of the same files, or the bill of materials; GPVE_BIN names a program that is built
   guest-image     build the demo and test guest into the cache; print where its files are, as JSON";
 
 fn main() -> ExitCode {
@@ -44,6 +47,9 @@ fn run(arguments: &[&str]) -> Result {
         ["test", wanted @ ..] => suite::run(wanted),
         ["ci"] => Program::new(place::root().join(".ci/run")).run(),
         ["bench", wanted @ ..] => bench::run(wanted),
+        ["package"] => package::run(package::Form::Debian),
+        ["package", "--tarball"] => package::run(package::Form::Tarball),
+        ["package", "--sbom"] => package::run(package::Form::Materials),
         ["layers"] => layers::check(),
         ["guest-image"] => {
             needs::install(&[needs::Purpose::Guests])?;
