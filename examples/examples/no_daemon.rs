@@ -24,12 +24,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("SKIP no_daemon: GPVE_GUEST names no guest image");
         return Ok(());
     };
-    let work = std::env::temp_dir().join(format!("gpve-no-daemon-{}", std::process::id()));
+    let work = tempfile::tempdir()?;
     let cx = OpCx::background().within(Duration::from_secs(120));
     let runner = Arc::new(System::new(Tools::system()));
-    let storage = DirStorage::new(DirConfig::new("demo".parse()?, work.join("storage")), runner)?;
+    let storage = DirStorage::new(DirConfig::new("demo".parse()?, work.path().join("storage")), runner)?;
     let (clock, tools) = (Arc::new(SystemClock::new()), Tools::system());
-    let (runtime_root, state_dir) = (work.join("run"), work.join("state"));
+    let (runtime_root, state_dir) = (work.path().join("run"), work.path().join("state"));
     let driver = QemuDriver::new(QemuConfig { runtime_root, state_dir, identity: None, tools, clock })?;
 
     let vmid: Vmid = "100".parse()?;
@@ -61,5 +61,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("ended: {:?}", vm.wait().await);
     driver.clean(&cx, vmid).await?;
     storage.delete(&cx, &name).await?;
-    Ok(std::fs::remove_dir_all(work)?)
+    Ok(())
 }

@@ -1,0 +1,131 @@
+//! Every example runs, and prints what its header says; on a host without QEMU or a guest image it says what is missing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test, which runs programs as their readers do")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
+
+/// One at a time: guests of an example that failed are found as children that are left.
+static TURN: Mutex<()> = Mutex::new(());
+
+#[test]
+fn no_daemon() {
+    runs_as_its_header_says("no_daemon");
+}
+
+#[test]
+fn cloud_image() {
+    runs_as_its_header_says("cloud_image");
+}
+
+#[test]
+fn live_status() {
+    runs_as_its_header_says("live_status");
+}
+
+#[test]
+fn storage_manager() {
+    runs_as_its_header_says("storage_manager");
+}
+
+#[test]
+fn plugin() {
+    runs_as_its_header_says("plugin");
+}
+
+#[test]
+fn every_example_is_short_and_has_a_test() {
+    let tests = include_str!("examples.rs");
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines < 80, "{name} has {lines} lines");
+        assert!(tests.contains(&format!("runs_as_its_header_says(\"{name}\")")), "{name} is run by no test");
+    }
+}
+
+fn runs_as_its_header_says(name: &str) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let _guests = Orphans::adopted();
+    let output = Command::new(program(name)).env("TMPDIR", directory.path()).output().unwrap();
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name} ended with {}:\n{printed}{errors}", output.status);
+    if printed.starts_with("SKIP ") {
+        println!("{}", printed.trim_end());
+        return;
+    }
+    let expected = header(name);
+    let printed: Vec<&str> = printed.lines().collect();
+    assert!(is_like(&expected, &printed), "{name} prints\n{}\nand its header says\n{}", printed.join("\n"), expected.join("\n"));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "{name} leaves files");
+}
+
+/// Cargo builds examples with the tests, in the directory beside theirs.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().unwrap().parent().unwrap().join("examples").join(name)
+}
+
+/// The lines of the header's block of text.
+fn header(name: &str) -> Vec<String> {
+    let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.rs"))).unwrap();
+    let block = source.split("//! ```text\n").nth(1).and_then(|rest| rest.split("//! ```").next());
+    block.unwrap_or_else(|| panic!("{name} shows no output")).lines().map(|line| line.trim_start_matches("//! ").to_owned()).collect()
+}
+
+/// A line `…` stands for any lines, `…` at a line's end for any rest of it.
+fn is_like(expected: &[String], printed: &[&str]) -> bool {
+    match expected.split_first() {
+        None => printed.is_empty(),
+        Some((any, rest)) if any == "…" => (0..=printed.len()).any(|n| is_like(rest, &printed[n..])),
+        Some((line, rest)) => printed.split_first().is_some_and(|(first, after)| {
+            let same = line.strip_suffix('…').map_or(line == first, |start| first.starts_with(start));
+            same && is_like(rest, after)
+        }),
+    }
+}
+
+/// Guests outlive the program that launched them; those of one that failed become this process's children, and end with this.
+struct Orphans;
+
+impl Orphans {
+    fn adopted() -> Self {
+        set_child_subreaper(Some(Pid::INIT)).unwrap();
+        Self
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        // They may have been given to any thread.
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let children: String = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok()).collect();
+        for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL).and_then(|()| waitpid(Some(pid), WaitOptions::empty()));
+        }
+    }
+}
+
+#[test]
+fn what_an_example_leaves_running_is_ended() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let orphans = Orphans::adopted();
+    let output = Command::new("/bin/sh").args(["-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).output().unwrap();
+    let process = Path::new("/proc").join(String::from_utf8(output.stdout).unwrap().trim());
+    assert!(process.exists());
+    drop(orphans);
+    assert!(!process.exists(), "{} is still there", process.display());
+}
+
+#[test]
+fn headers_are_compared_line_by_line() {
+    let like = |expected: &[&str], printed: &[&str]| is_like(&expected.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>(), printed);
+    assert!(like(&["a", "b …"], &["a", "b 17"]));
+    assert!(like(&["a", "…", "d"], &["a", "b", "c", "d"]) && like(&["…", "a"], &["a"]));
+    assert!(!like(&["a"], &["a", "b"]) && !like(&["a", "b"], &["a"]) && !like(&["a", "…", "d"], &["a", "b"]));
+}
