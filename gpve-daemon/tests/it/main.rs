@@ -3,11 +3,14 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the daemon under test is a process of its own")]
 
 mod access;
+mod client;
 mod config;
 mod ctl;
 mod host_guest;
 mod http;
 mod input;
 mod life;
+#[path = "../../../gpve/tests/it/life.rs"]
+mod machines;
 mod native;
 mod support;

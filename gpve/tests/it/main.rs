@@ -1,5 +1,6 @@
 //! The library as an embedder uses it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod life;
 mod machines;
 mod support;

@@ -1,13 +1,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use gpve::Local;
-use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-
-/// Longest wait for anything; a guest boots in seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A [`Local`] over a directory that goes with it.
 pub(crate) struct Place {
@@ -56,22 +51,4 @@ impl Place {
         local.close().await;
         Self::over(directory, simulated).await
     }
-}
-
-/// A machine of 64 MiB.
-pub(crate) fn small(name: &str) -> Json {
-    json!({ "metadata": { "name": name }, "spec": { "memory": { "size": "64Mi" } } })
-}
-
-/// A machine that boots the test kernel and says so on its serial port.
-pub(crate) fn bootable(name: &str, guest: &std::path::Path) -> Json {
-    json!({ "metadata": { "name": name }, "spec": {
-        "memory": { "size": "128Mi" },
-        "disks": [{ "name": "scsi0", "source": { "new": { "storage": "local", "size": "64Mi" } } }],
-        "serials": { "0": "socket" },
-        "kernel": {
-            "kernel": guest.join("vmlinuz"), "initrd": guest.join("initrd"),
-            "cmdline": "console=ttyS0 no_timer_check tsc_early_khz=1000000 lpj=4000000 quiet panic=-1",
-        },
-    } })
 }
