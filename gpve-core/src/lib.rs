@@ -41,3 +41,8 @@ mod sagas;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod types;
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
