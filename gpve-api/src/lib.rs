@@ -48,3 +48,8 @@ pub mod route;
 pub mod routes;
 pub mod schema;
 pub mod v1;
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

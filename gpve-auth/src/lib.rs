@@ -55,3 +55,8 @@ pub use privilege::{Privilege, PrivilegeSet, UnknownPrivilege};
 pub use secret::Secret;
 pub use ticket::{SessionKeys, TicketError, UnixTime};
 pub use token::{TokenRecord, TokenSecret};
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -21,3 +21,8 @@ pub mod program;
 pub mod server;
 pub mod setup;
 pub mod wire;
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

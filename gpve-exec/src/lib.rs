@@ -48,3 +48,8 @@ pub use redact::{Hidden, Redactor};
 pub use runner::{RUNNING_MAX, Runner, System};
 pub use tool::{DIRECTORIES, Tool, Tools};
 pub use transcript::{Exchange, Recorder, Transcript};
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

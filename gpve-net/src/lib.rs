@@ -39,3 +39,8 @@ pub use bridge::{LinuxBridge, Missing, NetConfig};
 pub use detect::{Detected, detect};
 pub use port::Tap;
 pub use user::UserNet;
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -35,3 +35,8 @@ pub mod protocol;
 pub mod qemu;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

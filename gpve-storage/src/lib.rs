@@ -48,3 +48,8 @@ pub mod manager;
 
 pub use dir::{DirConfig, DirStorage};
 pub use manager::{Manager, STORAGES_MAX};
+
+/// The README's program, which tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
