@@ -34,7 +34,10 @@ mod node;
 
 pub use gpve_api::client;
 pub use gpve_api::v1;
-pub use gpve_core::error::{Error, ErrorKind, Result};
+pub use gpve_core::error::{Error, ErrorKind, Result, Retry};
+pub use gpve_core::ports::ByteStream;
+pub use gpve_core::types::GuestPhase;
+pub use gpve_storage::DirConfig;
 pub use linux_host::LinuxHost;
 pub use local::{Local, LocalBuilder};
 pub use node::{NodeOptions, PluginOption, node, open_store};

@@ -1,5 +1,7 @@
 //! Watching virtual machines.
 
+use std::sync::Arc;
+
 use gpve_core::error::Error;
 
 use super::transport::Events;
@@ -70,7 +72,8 @@ impl GuestWatch {
     /// One event, or none for a bookmark.
     async fn step(&mut self) -> Result<Option<WatchEvent<VmObject>>, Error> {
         if self.stream.is_none() {
-            self.stream = Some(self.open().await?);
+            let (transport, request) = (Arc::clone(&self.client.transport), self.request());
+            self.stream = Some(transport.watch(&request).await?);
         }
         let Some(stream) = &mut self.stream else { return Ok(None) };
         let event = stream.next().await?;
@@ -82,12 +85,23 @@ impl GuestWatch {
         Ok((event.kind != WatchType::Bookmark).then_some(event))
     }
 
-    async fn open(&self) -> Result<Box<dyn Events>, Error> {
+    fn request(&self) -> Request {
         let mut request = Request::to(Operation::V1VmList).param("watch", true).param("resourceVersion", &self.position);
         request = request.param_opt("labelSelector", self.selector.as_deref());
         if let Some(namespace) = &self.namespace {
             request = request.path("namespace", namespace);
         }
-        self.client.transport.watch(&request).await
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_can_be_waited_for_on_any_thread() {
+        fn sendable<T: Send>(_: &T) {}
+        let _checked = |mut watch: GuestWatch| sendable(&watch.next());
     }
 }
