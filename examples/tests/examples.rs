@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test, which runs programs as their readers do")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
@@ -37,6 +38,17 @@ fn plugin() {
 }
 
 #[test]
+fn client() {
+    let Some(server) = Server::start() else {
+        println!("SKIP client: the server is not built: cargo build -p gpve-daemon");
+        return;
+    };
+    let environment =
+        [("GPVE_URL", server.url.clone()), ("GPVE_CA", server.path("data/pki/ca.crt")), ("GPVE_PASSWORD", PASSWORD.to_owned())];
+    runs_as_its_header_says_with("client", &environment);
+}
+
+#[test]
 fn every_example_is_short_and_has_a_test() {
     let tests = include_str!("examples.rs");
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
@@ -44,15 +56,23 @@ fn every_example_is_short_and_has_a_test() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let lines = fs::read_to_string(&path).unwrap().lines().count();
         assert!(lines < 80, "{name} has {lines} lines");
-        assert!(tests.contains(&format!("runs_as_its_header_says(\"{name}\")")), "{name} is run by no test");
+        assert!(
+            tests.contains(&format!("runs_as_its_header_says(\"{name}\")"))
+                || tests.contains(&format!("runs_as_its_header_says_with(\"{name}\", ")),
+            "{name} is run by no test"
+        );
     }
 }
 
 fn runs_as_its_header_says(name: &str) {
+    runs_as_its_header_says_with(name, &[]);
+}
+
+fn runs_as_its_header_says_with(name: &str, environment: &[(&str, String)]) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let _guests = Orphans::adopted();
-    let output = Command::new(program(name)).env("TMPDIR", directory.path()).output().unwrap();
+    let output = Command::new(program(name)).env("TMPDIR", directory.path()).envs(environment.iter().cloned()).output().unwrap();
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name} ended with {}:\n{printed}{errors}", output.status);
     if printed.starts_with("SKIP ") {
@@ -69,6 +89,47 @@ fn runs_as_its_header_says(name: &str) {
 fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     tests.parent().unwrap().parent().unwrap().join("examples").join(name)
+}
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A server over a simulated node, of the binary that cargo built beside the examples.
+struct Server {
+    directory: tempfile::TempDir,
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        let program = program("../gpve");
+        if !program.is_file() {
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (data, password) = (directory.path().join("data"), directory.path().join("password"));
+        fs::write(&password, PASSWORD).unwrap();
+        let init = ["server", "init", "--data-dir", data.to_str().unwrap(), "--password-file", password.to_str().unwrap()];
+        assert!(Command::new(&program).args(init).output().unwrap().status.success());
+        let run =
+            ["server", "run", "--sim", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()];
+        let mut child = Command::new(&program).args(run).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        Some(Self { directory, child, url: ready["listening"][0].as_str().unwrap().to_owned() })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The lines of the header's block of text.

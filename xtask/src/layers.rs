@@ -31,7 +31,10 @@ const LAYERS: &[Layer] = &[
         uses: &["gpve", "gpve-api", "gpve-auth", "gpve-core", "gpve-exec", "gpve-net", "gpve-qmp", "gpve-storage", "gpve-store"],
     },
     // What an embedder may use; the daemon's own parts are not among it.
-    Layer { name: "gpve-examples", uses: &["gpve-core", "gpve-exec", "gpve-net", "gpve-qmp", "gpve-storage", "gpve-store"] },
+    Layer {
+        name: "gpve-examples",
+        uses: &["gpve-api", "gpve-auth", "gpve-core", "gpve-exec", "gpve-net", "gpve-qmp", "gpve-storage", "gpve-store"],
+    },
     Layer { name: "xtask", uses: &[] },
 ];
 
