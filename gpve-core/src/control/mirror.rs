@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
 
 use super::create::is_open;
@@ -185,7 +185,7 @@ impl Mirror {
 
     /// Writes what changed and returns once reads show it.
     async fn show_guests(&self, guests: BTreeMap<Vmid, Now>) -> Result<()> {
-        let writes = futures::stream::iter(guests).map(|(vmid, now)| async move {
+        let writes = futures_util::stream::iter(guests).map(|(vmid, now)| async move {
             match now {
                 Now::Is(report) => self.write(&report).await,
                 Now::Gone(uid) => self.remove(vmid, |guest| guest.object.metadata.uid != uid).await,

@@ -218,7 +218,7 @@ impl ControlPlane {
     /// Cancel safe.
     pub async fn ready(&self, patience: Duration) -> Vec<NodeName> {
         let all = self.inner.nodes.values().map(|m| m.until(|s| s.ready.then_some(())));
-        let _late = tokio::time::timeout(patience, futures::future::join_all(all)).await;
+        let _late = tokio::time::timeout(patience, futures_util::future::join_all(all)).await;
         self.inner.nodes.values().filter(|m| !m.read(|s| s.ready)).map(|m| m.name().clone()).collect()
     }
 

@@ -335,6 +335,6 @@ pub trait VolumeUpload: Send + Sync {
         cx: &OpCx,
         content: ContentKind,
         file_name: &str,
-        chunks: &mut (dyn futures::Stream<Item = Result<Bytes>> + Send + Unpin),
+        chunks: &mut (dyn futures_util::Stream<Item = Result<Bytes>> + Send + Unpin),
     ) -> Result<Volume>;
 }

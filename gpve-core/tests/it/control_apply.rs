@@ -154,7 +154,7 @@ async fn parallel_applies_of_one_manifest_make_one_guest() {
     let call = root();
     let apply = Apply { manifest: manifest(), manager: "ci".parse().unwrap(), force: false };
     let applies = (0..10).map(|_| world.plane.apply(&call, apply.clone()));
-    let applied: Vec<_> = futures::future::join_all(applies).await.into_iter().map(Result::unwrap).collect();
+    let applied: Vec<_> = futures_util::future::join_all(applies).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(applied.iter().filter(|a| a.outcome == ApplyOutcome::Created).count(), 1);
     assert_eq!(world.plane.guests().len(), 1);
     assert!(world.plane.guest_named(&Namespace::default(), "web").is_some());

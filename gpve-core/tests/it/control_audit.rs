@@ -52,6 +52,6 @@ async fn parallel_entries_form_one_chain() {
     let entry = world.plane.audit_log().recent(1).await.unwrap().remove(0);
     let servers = [StoreAudit::new(store.clone()), StoreAudit::new(store.clone())];
     let writes = (0..100).map(|i| servers[i % 2].record(entry.clone()));
-    assert!(futures::future::join_all(writes).await.into_iter().all(|r| r.is_ok()));
+    assert!(futures_util::future::join_all(writes).await.into_iter().all(|r| r.is_ok()));
     assert_eq!(servers[0].verify().await.unwrap(), 101);
 }

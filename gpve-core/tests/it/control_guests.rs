@@ -101,7 +101,7 @@ async fn numbers_and_object_names_are_given_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_parallel_callers_get_two_hundred_ids() {
     let world = World::new().await;
-    let ids = futures::future::join_all((0..200).map(|_| world.plane.next_vmid())).await;
+    let ids = futures_util::future::join_all((0..200).map(|_| world.plane.next_vmid())).await;
     let distinct: BTreeSet<_> = ids.into_iter().map(Result::unwrap).collect();
     assert_eq!(distinct.len(), 200);
     assert_eq!(distinct.first(), Some(&vmid(100)));
@@ -113,7 +113,7 @@ async fn two_control_planes_over_one_store_never_give_the_same_id() {
     let first = world.plane.clone();
     let other = World::over(world.store.clone()).await;
     let ids = (0..50).flat_map(|_| [first.next_vmid(), other.plane.next_vmid()]);
-    let ids: BTreeSet<_> = futures::future::join_all(ids).await.into_iter().map(Result::unwrap).collect();
+    let ids: BTreeSet<_> = futures_util::future::join_all(ids).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(ids.len(), 100);
     world.restart().await;
 }
@@ -122,7 +122,7 @@ async fn two_control_planes_over_one_store_never_give_the_same_id() {
 async fn parallel_creations_without_number_all_succeed() {
     let world = World::new().await;
     let made = (0..200).map(|_| async { accepted(world.plane.create(&root(), CreateGuest::of(tiny())).await).await });
-    let made = futures::future::join_all(made).await;
+    let made = futures_util::future::join_all(made).await;
     assert_eq!(made.iter().map(|a| a.vmid).collect::<BTreeSet<_>>().len(), 200);
     for accepted in &made {
         world.done(&accepted.upid).await;
@@ -215,7 +215,7 @@ async fn of_parallel_updates_with_one_digest_one_succeeds() {
         let plane = world.plane.clone();
         async move { plane.update(&root(), id, request).await }
     });
-    let results = futures::future::join_all(updates).await;
+    let results = futures_util::future::join_all(updates).await;
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1, "{results:?}");
 }
 
@@ -225,7 +225,7 @@ async fn a_caller_that_hangs_up_changes_nothing_about_the_call() {
     let caller = root();
     let call = world.plane.create(&caller, numbered(100, tiny()));
     // Polled once and dropped: on one thread the call has not got far.
-    assert!(futures::FutureExt::now_or_never(call).is_none());
+    assert!(futures_util::FutureExt::now_or_never(call).is_none());
     within(world.plane.wait_guest(vmid(100), |g| g.is_some_and(|g| g.phase() == GuestPhase::Stopped))).await.unwrap();
     while world.plane.audit_log().recent(1).await.unwrap().is_empty() {
         tokio::task::yield_now().await;

@@ -57,7 +57,7 @@ async fn the_same_key_with_another_request_is_refused() {
 async fn parallel_calls_with_one_key_make_one_guest() {
     let world = World::new().await;
     let calls = (0..20).map(|_| async { world.plane.create(&keyed("k"), CreateGuest::of(tiny())).await });
-    let answers = futures::future::join_all(calls).await;
+    let answers = futures_util::future::join_all(calls).await;
     let made: Vec<_> = answers.into_iter().filter_map(Result::ok).map(|a| a.accepted().unwrap()).collect();
     assert!(!made.is_empty());
     assert!(made.iter().all(|a| (a.vmid, &a.upid) == (made[0].vmid, &made[0].upid)), "{made:?}");
@@ -69,7 +69,7 @@ async fn parallel_starts_with_one_key_are_one_task() {
     let world = World::new().await;
     let id = world.made(numbered(100, tiny())).await;
     let call = keyed("k");
-    let starts = futures::future::join_all((0..20).map(|_| world.plane.start(&call, id))).await;
+    let starts = futures_util::future::join_all((0..20).map(|_| world.plane.start(&call, id))).await;
     let upids: BTreeSet<String> = starts.into_iter().map(|a| a.unwrap().accepted().unwrap().upid.to_string()).collect();
     assert_eq!(upids.len(), 1);
     assert_eq!(world.plane.tasks(None, &TaskFilter::default()).len(), 2);

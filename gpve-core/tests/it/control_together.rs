@@ -70,11 +70,11 @@ async fn any_control_plane_serves_any_request() {
     within(planes[1].wait(&made.upid)).await.unwrap();
     let call = root().with_key("k".parse().unwrap());
     let calls = (0..10).map(|i| planes[i % 2].create(&call, CreateGuest::of(tiny())));
-    let answers = futures::future::join_all(calls).await;
+    let answers = futures_util::future::join_all(calls).await;
     let vmids: BTreeSet<_> = answers.into_iter().map(|a| a.unwrap().accepted().unwrap().vmid).collect();
     assert_eq!(vmids, BTreeSet::from([vmid(101)]));
     let calls = (0..40).map(|i| async move { accepted(planes[i % 2].create(&root(), CreateGuest::of(tiny())).await).await });
-    let made = futures::future::join_all(calls).await;
+    let made = futures_util::future::join_all(calls).await;
     assert_eq!(made.iter().map(|a| a.vmid).collect::<BTreeSet<_>>().len(), 40);
     for (i, accepted) in made.iter().enumerate() {
         within(planes[i % 2].wait(&accepted.upid)).await.unwrap();

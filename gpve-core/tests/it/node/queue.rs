@@ -1,6 +1,6 @@
 //! Requests to one guest wait for each other.
 
-use futures::future::join_all;
+use futures_util::future::join_all;
 use gpve_core::ports::{DeleteOptions, Node, Operation, TaskState};
 use gpve_core::testing::mem::Fault;
 use gpve_core::types::GuestPhase;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use gpve_core::error::Error;
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{CloneOptions, ConfigPatch, DeleteOptions, Operation, ResizeTo, ShutdownOptions, TaskState};

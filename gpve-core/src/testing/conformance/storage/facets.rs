@@ -1,7 +1,7 @@
 //! What a storage can do besides.
 
 use bytes::Bytes;
-use futures::stream;
+use futures_util::stream;
 
 use super::Suite;
 use crate::error::{Error, ErrorKind};

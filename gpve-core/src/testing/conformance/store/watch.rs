@@ -81,7 +81,7 @@ pub(super) async fn a_watcher_that_sleeps_through_thousands_of_writes_misses_non
     let mut watch = to.watch("/w/", Revision(0)).await;
     let mut other = to.watch("/x", Revision(0)).await;
     let writes = (0..WRITES).map(|n| to.store.commit(Txn::put(key(&format!("/w/{}", n % 50)), vec![b'v'; 1000])));
-    for outcome in futures::future::join_all(writes).await {
+    for outcome in futures_util::future::join_all(writes).await {
         outcome.expect("a write is served");
     }
     for expected in 1..=WRITES {

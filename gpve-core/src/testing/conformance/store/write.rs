@@ -129,7 +129,7 @@ pub(super) async fn a_refused_transaction_does_not_spoil_its_neighbours(to: &Sto
         1 => Txn::put(key(&format!("/bad/{n}")), "v").expecting(Expect::Absent(key("/taken"))),
         _ => Txn { expect: Vec::new(), then: vec![bound(key(&format!("/bad/{n}")))] },
     });
-    let outcomes = futures::future::join_all(txns.map(|txn| to.store.commit(txn))).await;
+    let outcomes = futures_util::future::join_all(txns.map(|txn| to.store.commit(txn))).await;
     let mut revisions: Vec<u64> = Vec::new();
     for (n, outcome) in outcomes.into_iter().enumerate() {
         match (n % 3, outcome) {
