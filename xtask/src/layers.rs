@@ -3,12 +3,13 @@
 mod sources;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use std::fmt;
 
 use crate::failure::{Failure, Result};
 use crate::place;
-use crate::program::Program;
+use crate::program::{Program, say};
 
 /// A crate of the workspace and the crates it may depend on, beside the ones that everybody may. `ARCHITECTURE.md` shows the same arrows.
 struct Layer {
@@ -81,6 +82,7 @@ pub(crate) fn check() -> Result {
     breaches.extend(sources::breaches(place::root())?);
     breaches.sort();
     if breaches.is_empty() {
+        say(format!("gpve-core stands on {} crates", weight::check()?));
         return Ok(());
     }
     let lines: Vec<String> = breaches.iter().map(|breach| format!("  {breach}")).collect();

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test of the project, in the order in which failures are cheapest to find.
 
 mod fuzz;
+mod minimum_rust;
 mod out_of_tree;
 mod proof;
 
@@ -60,6 +61,7 @@ const STEPS: &[(&str, Step)] = &[
     }),
     ("unit and integration tests", |suite, tally| suite.cargo_test(tally, place::root(), &["--workspace", "--all-features"])),
     ("crates alone", |suite, tally| suite.crates_alone(tally)),
+    ("minimum Rust", |suite, tally| minimum_rust::run(suite, tally)),
     ("out-of-tree crates", |suite, tally| out_of_tree::run(suite, tally)),
     ("documentation", |suite, tally| {
         let doc = suite.cargo(&["doc", "--workspace", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings");
