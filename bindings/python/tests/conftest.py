@@ -1,0 +1,87 @@
+"""Places to test in: a simulated node in this process, a simulated server, and a node with real QEMU.
+
+Each test prints `PASS name`, `FAIL name` or `SKIP name: why`, as the proofs do.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+from typing import Any, Iterator
+
+import gpve
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "proof"))
+import _gpve  # type: ignore[import-not-found]  # noqa: E402
+
+USER, PASSWORD = _gpve.USER, _gpve.PASSWORD
+# Far more than anything takes on an idle machine.
+PATIENCE_S = 120
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    name = report.nodeid.split("::", 1)[-1]
+    if report.failed:
+        print("\nFAIL %s (%s)" % (name, report.when))
+    elif report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        print("\nSKIP %s: %s" % (name, reason.replace("Skipped: ", "", 1)))
+    elif report.when == "call":
+        print("\nPASS %s" % name)
+
+
+@pytest.fixture
+def directory() -> Iterator[str]:
+    """A short path, which guests' users can reach; guests in it end with the test."""
+    path = tempfile.mkdtemp(prefix="gpve-")
+    os.chmod(path, 0o755)
+    yield path
+    for pid, words in _gpve.processes():
+        if "qemu-system" in words[0] and any(path in word for word in words):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def node(directory: str) -> Iterator[gpve.Node]:
+    with gpve.Node(directory, simulated=True) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Any]:
+    if "GPVE_BIN" not in os.environ:
+        pytest.skip("GPVE_BIN names no server program")
+    with _gpve.Server(simulated=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token(server: Any) -> str:
+    api = server.api().login()
+    made = api.call("POST", "/access/users/%s/token/python" % USER, privsep=0)
+    api.connection.close()
+    return "%s=%s" % (made["full-tokenid"], made["value"])
+
+
+@pytest.fixture
+def client(server: Any, token: str) -> gpve.Client:
+    return gpve.Client(server.url(), token, ca_file=os.path.join(server.data, "pki", "ca.crt"))
+
+
+@pytest.fixture(params=["node", "client"])
+def machines(request: pytest.FixtureRequest) -> Iterator[gpve.VirtualMachines]:
+    """Of a node and of a server: everything must be the same."""
+    machines = request.getfixturevalue(request.param).virtual_machines()
+    yield machines
+    for vm in machines.list_sync():
+        vm.delete_sync(force=True)
+
+
+def small(name: str, **labels: str) -> "dict[str, Any]":
+    """A machine with a disk, to be made."""
+    disk = {"name": "scsi0", "source": {"new": {"storage": "local", "size": "64Mi"}}}
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"memory": {"size": "64Mi"}, "disks": [disk], "serials": {"0": "socket"}}}
