@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,7 @@ pub struct Local {
     node: NodeEngine,
     stores: [Arc<EmbeddedStore>; 2],
     user: UserId,
+    is_closed: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Local {
@@ -111,7 +113,7 @@ impl LocalBuilder {
         if let Some(late) = plane.ready(NODE_PATIENCE).await.first() {
             return Err(Error::new(ErrorKind::Timeout, "local.open", format!("node '{late}' has not told what it has")));
         }
-        Ok(Local { plane, node, stores, user: fixed("root@pam")? })
+        Ok(Local { plane, node, stores, user: fixed("root@pam")?, is_closed: Arc::default() })
     }
 }
 
@@ -172,6 +174,7 @@ impl Local {
     /// Stops working without stopping guests, and lets go of the directory: what is under way goes on when it is opened again. Clients
     /// of it get errors from then on.
     pub async fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
         self.plane.shutdown();
         self.node.close();
         for store in &self.stores {
@@ -180,6 +183,10 @@ impl Local {
     }
 
     fn asked(&self, request: &Request) -> Result<Asked> {
+        // What is in memory would still be told, and not be so any more.
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(Error::precondition("local", "it was closed"));
+        }
         let (matched, given) = request.matched()?;
         if matched.route.dialect != gpve_api::route::Dialect::V1 {
             return Err(Error::unsupported("local", "only operations of the native API are answered without a server"));

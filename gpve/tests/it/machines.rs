@@ -101,3 +101,13 @@ async fn a_real_machine_boots_outlives_the_process_that_made_it_and_goes_without
     assert!(machines.list(None).await.unwrap().items.is_empty());
     place.local.close().await;
 }
+
+#[tokio::test]
+async fn what_was_closed_tells_nothing_that_may_be_so_no_more() {
+    let place = Place::simulated().await;
+    let machines = place.local.client().virtual_machines("default");
+    machines.create(&small("web")).await.unwrap().job.await.unwrap();
+    place.local.close().await;
+    assert_eq!(machines.get("web").await.unwrap_err().kind, ErrorKind::FailedPrecondition);
+    assert_eq!(machines.start("web").await.unwrap_err().kind, ErrorKind::FailedPrecondition);
+}
