@@ -1,5 +1,11 @@
 //! Every example runs, and prints what its header says; on a host without QEMU or a guest image it says what is missing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test, which runs programs as their readers do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test, which runs programs as their readers do"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
