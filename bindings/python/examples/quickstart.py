@@ -1,9 +1,7 @@
 """A machine's life on this computer, without a server: `python quickstart.py DIRECTORY [--real]`.
 
 <gpve.VirtualMachine default/web: Stopped, vmid 100, on localhost>
-Running: launch
 TASK OK
-Succeeded
 Running
 []
 """
@@ -19,7 +17,7 @@ def main(directory: str, simulated: bool) -> None:
         disk = {"name": "scsi0", "source": {"new": {"storage": "local", "size": "1Gi"}}}
         web = machines.create_sync({"metadata": {"name": "web"}, "spec": {"memory": {"size": "128Mi"}, "disks": [disk]}})
         print(web)
-        web.start_sync(progress=print)
+        web.start_sync(progress=lambda told: told.line and print(told.line))
         print(web.phase)
         web.delete_sync(force=True)
         print(machines.list_sync())

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning};
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors::Failure;
 use crate::job::Progress;
@@ -52,7 +53,9 @@ fn begin(py: Python<'_>, mut work: Work) -> PyResult<(Py<PyAny>, Running)> {
     let event_loop = py.import("asyncio")?.call_method0("get_running_loop")?;
     let future = event_loop.call_method0("create_future")?;
     let waiting = future.call_method0("__await__")?.unbind();
-    let (event_loop, future) = (event_loop.unbind(), future.unbind());
+    // Whoever waits keeps the future; if nobody does any more, it may go, and the work with it.
+    let future = py.import("weakref")?.call_method1("ref", (future,))?.unbind();
+    let event_loop = event_loop.unbind();
     let tell = teller(work.progress.take(), event_loop.clone_ref(py));
     let end = move |answer| {
         let settle = Settle { future, answer: Mutex::new(Some(answer)) };
@@ -114,6 +117,19 @@ impl Pending {
         self.replace(State::Over);
     }
 
+    /// A loop that was abandoned refers to us, and we to it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.state.try_lock().as_deref() {
+            Ok(State::New(work)) => visit.call(&work.progress),
+            Ok(State::Begun { waiting, .. }) => visit.call(waiting),
+            Ok(State::Over) | Err(_) => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        self.replace(State::Over);
+    }
+
     fn __repr__(&self) -> String {
         format!("<gpve coroutine '{}'>", self.name)
     }
@@ -136,6 +152,7 @@ impl Drop for Pending {
 /// Sets the loop's future, on the loop's thread.
 #[pyclass(frozen)]
 struct Settle {
+    /// A weak reference.
     future: Py<PyAny>,
     answer: Mutex<Option<Answer>>,
 }
@@ -144,11 +161,12 @@ struct Settle {
 impl Settle {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let is_cancelled: bool = self.future.call_method0(py, "done")?.extract(py)?;
-        let Some(answer) = answer.filter(|_| !is_cancelled) else { return Ok(()) };
+        let future = self.future.bind(py).call0()?;
+        let is_awaited = !future.is_none() && !future.call_method0("done")?.is_truthy()?;
+        let Some(answer) = answer.filter(|_| is_awaited) else { return Ok(()) };
         match answer(py) {
-            Ok(value) => self.future.call_method1(py, "set_result", (value,)),
-            Err(error) => self.future.call_method1(py, "set_exception", (error,)),
+            Ok(value) => future.call_method1("set_result", (value,)),
+            Err(error) => future.call_method1("set_exception", (error,)),
         }
         .map(drop)
     }

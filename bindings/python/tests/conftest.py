@@ -25,12 +25,19 @@ PATIENCE_S = 120
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     name = report.nodeid.split("::", 1)[-1]
     if report.failed:
-        print("\nFAIL %s (%s)" % (name, report.when))
+        print("FAIL %s (%s)" % (name, report.when))
     elif report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        print("\nSKIP %s: %s" % (name, reason.replace("Skipped: ", "", 1)))
+        print("SKIP %s: %s" % (name, reason.replace("Skipped: ", "", 1)))
     elif report.when == "call":
-        print("\nPASS %s" % name)
+        print("PASS %s" % name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> "tuple[str, str, str]":
+    """No dots between the lines."""
+    counted = report.when == "call" or not report.passed
+    return report.outcome if counted else "", "", ""
 
 
 @pytest.fixture

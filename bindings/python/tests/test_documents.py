@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import gpve
 import pytest
 from conftest import PATIENCE_S
 
@@ -39,7 +40,7 @@ def test_the_example_of_a_server_prints_what_its_header_says(server: Any, token:
 
 
 @pytest.mark.parametrize("page", ["README.md", "../../docs/python.md"])
-def test_code_on_a_page_runs(page: str, directory: str, server: Any, token: str) -> None:
+def test_code_on_a_page_runs(page: str, directory: str, server: Any, token: str, client: gpve.Client) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
     assert blocks
     places = {"/var/lib/mine": directory, "https://host:8006": server.url(), "root@pam!ci=…": token, "ca.crt": "%s/pki/ca.crt" % server.data}
@@ -47,6 +48,8 @@ def test_code_on_a_page_runs(page: str, directory: str, server: Any, token: str)
     for shown, real in places.items():
         program = program.replace('"%s"' % shown, repr(real))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
+    for vm in client.virtual_machines().list_sync():
+        vm.delete_sync(force=True)
     assert done.returncode == 0, "%s\n%s" % (program, done.stderr)
 
 
@@ -58,4 +61,10 @@ def test_the_types_are_strict() -> None:
 def test_the_stubs_are_of_the_module() -> None:
     command = [sys.executable, "-m", "mypy.stubtest", "gpve"]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_notebook_runs() -> None:
+    command = [sys.executable, "-m", "pytest", "--nbmake", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(EXAMPLES / "tour.ipynb")]
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,10 +1,13 @@
 """What a library must not do to the process that it is in: hang it, or end it."""
 
+import asyncio
+import gc
 import signal
 import subprocess
 import sys
 import threading
 import timeit
+import weakref
 from typing import List
 
 import gpve
@@ -121,6 +124,23 @@ def test_other_threads_go_on_while_one_waits(node: gpve.Node) -> None:
 def test_a_coroutine_that_is_dropped_is_told_of(node: gpve.Node) -> None:
     with pytest.warns(RuntimeWarning, match="'list' was never awaited"):
         node.virtual_machines().list()  # type: ignore[unused-coroutine]
+
+
+def test_an_abandoned_wait_is_collected(node: gpve.Node) -> None:
+    watch = node.virtual_machines().watch()
+
+    async def wait() -> object:
+        return await watch.__anext__()
+
+    event_loop = asyncio.new_event_loop()
+    task = event_loop.create_task(wait())
+    event_loop.run_until_complete(asyncio.sleep(0))
+    gone = weakref.ref(task)
+    setattr(task, "_log_destroy_pending", False)
+    event_loop.close()
+    del task, event_loop
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_call_costs_little(node: gpve.Node) -> None:
