@@ -8,6 +8,7 @@ mod guest;
 mod layers;
 mod needs;
 mod package;
+mod parity;
 mod place;
 mod program;
 mod suite;
@@ -23,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   test [STEP]     install what is missing, run every test (or the steps whose names hold STEP)
   ci              what continuous integration runs: the same, built outside of the clone
   layers          check which crate uses which, and who touches processes, clocks and wires
+  parity          write docs/parity.md: which test proves which operation through which door
   bench [NAME]    measure, and write docs/benchmarks.md
   package [--tarball | --sbom]
                   make the Debian package, a tarball of the same files, or the bill of materials; GPVE_BIN names a program that is built
@@ -51,6 +53,7 @@ fn run(arguments: &[&str]) -> Result {
         ["package", "--tarball"] => package::run(package::Form::Tarball),
         ["package", "--sbom"] => package::run(package::Form::Materials),
         ["layers"] => layers::check(),
+        ["parity"] => parity::write(),
         ["guest-image"] => {
             needs::install(&[needs::Purpose::Guests])?;
             println!("{}", guest::image()?.describe());

@@ -51,6 +51,9 @@ pub(crate) async fn whole(machines: &VirtualMachines) {
     machines.start("web").await.unwrap().await.unwrap();
     machines.reboot("web", None).await.unwrap().await.unwrap();
     machines.shutdown("web", Some(5), true).await.unwrap().await.unwrap();
+    machines.start("web").await.unwrap().await.unwrap();
+    machines.stop("web").await.unwrap().await.unwrap();
+    assert_eq!(machines.get("web").await.unwrap().status.phase.to_string(), "Stopped");
     machines.delete("web", false).await.unwrap().await.unwrap();
     assert_eq!(machines.get("web").await.unwrap_err().kind, ErrorKind::NotFound);
 }

@@ -81,7 +81,8 @@ fn crate_sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root)? {
         let directory = entry?;
-        if directory.file_name().to_string_lossy().starts_with("gpve-") {
+        let name = directory.file_name();
+        if name == "gpve" || name.to_string_lossy().starts_with("gpve-") {
             collect(&directory.path().join("src"), &mut files)?;
         }
     }
