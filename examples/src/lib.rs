@@ -5,5 +5,6 @@
 //! - `live_status`: the embedded engine, and a watch that tells every change.
 //! - `storage_manager`: storage alone: create, snapshot, clone.
 //! - `plugin`: an engine with a storage plugin of one's own.
+//! - `client`: a client against a server: create, wait, console, delete.
 //!
 //! `out-of-tree/` is a workspace of its own: plugins as others would write and test them.
