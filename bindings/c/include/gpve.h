@@ -1,4 +1,13 @@
-/* libgpve: virtual machines on QEMU, embedded in your program or on a server. Made by cbindgen; do not edit. See docs/c.md. */
+/* libgpve: virtual machines on QEMU, embedded in your program or on a server. Made by cbindgen; do not edit. Guide: docs/c.md.
+ *
+ * Errors     A function gives a gpve_status, 0 if it succeeded. Its last argument, unless NULL, gets the error, to be freed by
+ *            gpve_error_free, or NULL if there is none. Places for results get NULL or 0 where there is no result.
+ * Handles    Each has one owner, who frees it once by the function of its name; in any order: what is made of a handle keeps what it
+ *            needs. Use after that is noticed and refused where it can be, which is not always.
+ * Texts      UTF-8, ended by NUL, both ways. What the library hands over as char * is freed by gpve_string_free; const char * is not.
+ * Documents  Objects are JSON, in the fields of the native API. gpve_document_get looks into them.
+ * Threads    Said of each function. "Any thread" includes several at a time with one handle. After a fork, the child may use no handle.
+ * State      There is none outside of handles. A client or node has threads of its own, which end with the last handle made of it. */
 
 #ifndef GPVE_H
 #define GPVE_H

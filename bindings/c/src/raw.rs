@@ -288,7 +288,9 @@ mod tests {
         let caller = unsafe { Caller::new("test", &raw mut error) };
         assert_eq!(caller.run(|| panic!("went wrong")), gpve_status::Internal);
         // SAFETY: it was just made.
-        let message = unsafe { CStr::from_ptr((*error).message) };
+        let shown = unsafe { &*error };
+        // SAFETY: its texts end with NUL.
+        let message = unsafe { CStr::from_ptr(shown.message) };
         assert_eq!(message.to_str(), Ok("a defect: went wrong"));
         // SAFETY: as above, and it is not used again.
         unsafe { free_error(error) };

@@ -1,5 +1,6 @@
 //! Watching machines.
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,6 +13,11 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use crate::error::{Told, gpve_error, gpve_status};
 use crate::raw::{self, Caller, Object, UserData};
 use crate::runtime::{Runtime, within};
+
+thread_local! {
+    /// The watch whose events this thread tells.
+    static TELLS: Cell<*const Shared> = const { Cell::new(std::ptr::null()) };
+}
 
 /// A stream of changes that reconnects by itself and misses nothing.
 pub struct gpve_watch {
@@ -63,6 +69,7 @@ impl gpve_watch {
         }
         let (shared, mut tell) = (Arc::clone(&self.shared), tell);
         let work = move || {
+            TELLS.set(Arc::as_ptr(&shared));
             loop {
                 let next = shared.next(0);
                 let is_end = next.is_err();
@@ -83,7 +90,7 @@ impl Drop for gpve_watch {
         self.shared.stopped.send_replace(true);
         let teller = self.teller().take();
         // A function that frees its own watch cannot wait for its own end.
-        if let Some(teller) = teller.filter(|teller| teller.thread().id() != std::thread::current().id()) {
+        if let Some(teller) = teller.filter(|_| TELLS.get() != Arc::as_ptr(&self.shared)) {
             let _ended = teller.join();
         }
     }
