@@ -107,9 +107,11 @@ impl Pending {
     /// How a loop cancels.
     #[pyo3(signature = (typ, val=None, tb=None))]
     fn throw(&self, py: Python<'_>, typ: Py<PyAny>, val: Option<Py<PyAny>>, tb: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        // Two of three arguments are of old: the exception alone says it all.
+        let (thrown, _traceback) = (val.unwrap_or(typ), tb);
         match self.replace(State::Over) {
-            State::Begun { waiting, _running } => waiting.call_method1(py, "throw", (typ, val, tb)),
-            State::New(_) | State::Over => Err(PyErr::from_value(val.unwrap_or(typ).into_bound(py))),
+            State::Begun { waiting, _running } => waiting.call_method1(py, "throw", (thrown,)),
+            State::New(_) | State::Over => Err(PyErr::from_value(thrown.into_bound(py))),
         }
     }
 

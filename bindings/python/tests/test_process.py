@@ -14,8 +14,10 @@ import gpve
 import pytest
 from conftest import PATIENCE_S, small
 
+# A shell's background job, and what it starts, ignores Ctrl-C.
 WAIT = """
-import gpve, sys
+import gpve, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with gpve.Node(sys.argv[1], simulated=True) as node:
     machines = node.virtual_machines()
     machines.create_sync({"metadata": {"name": "web"}, "spec": {"memory": {"size": "64Mi"}}})
@@ -34,6 +36,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
         out, err = process.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.communicate()
         raise
     assert "panicked" not in err, err
     return "%d %s%s" % (process.returncode, out, err)
