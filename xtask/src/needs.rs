@@ -64,6 +64,7 @@ const NEEDS: &[Need] = &[
     need(Purpose::Guests, Probe::Program("ip"), &["iproute2"]),
     need(Purpose::Guests, Probe::Program("setpriv"), &["util-linux"]),
     need(Purpose::Tests, Probe::Program("nft"), &["nftables"]),
+    need(Purpose::Tests, Probe::Program("valgrind"), &["valgrind"]),
     need(Purpose::Tests, Probe::Program("busybox"), &["busybox-static"]),
     need(Purpose::Tests, Probe::Program("ping"), &["iputils-ping"]),
     need(Purpose::Tests, Probe::Program("mkfs.ext4"), &["e2fsprogs"]),

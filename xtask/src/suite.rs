@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test of the project, in the order in which failures are cheapest to find.
 
+mod c;
 mod fuzz;
 mod minimum_rust;
 mod out_of_tree;
@@ -74,6 +75,7 @@ const STEPS: &[(&str, Step)] = &[
     ("dependencies", |suite, tally| suite.dependencies(tally)),
     ("fuzz", |suite, tally| fuzz::run(suite, tally)),
     ("proofs", |suite, tally| proof::run(suite, tally)),
+    ("C library", |suite, tally| c::run(suite, tally)),
 ];
 
 impl Suite {

@@ -148,6 +148,33 @@ def expect_shown(tests, name, program, arguments, source):
         tests.say("FAIL" if missing else "PASS", "example by " + name, "does not print %s but %s" % (missing, out) if missing else "")
 
 
+# What stands around a piece of a program in the guide.
+AROUND = """#include <stdio.h>
+#include <gpve.h>
+void check(gpve_status status, gpve_error *error);
+void piece(gpve_client *client, gpve_machines *machines, gpve_job *job, gpve_error *error, const char *ca_pem, gpve_progress on_progress, void *user_data);
+void piece(gpve_client *client, gpve_machines *machines, gpve_job *job, gpve_error *error, const char *ca_pem, gpve_progress on_progress, void *user_data) {
+(void)client, (void)machines, (void)job, (void)error, (void)ca_pem, (void)on_progress, (void)user_data;
+%s}
+"""
+
+
+def guide(tests):
+    """The code in docs/c.md compiles; what is a whole program runs."""
+    text = (HERE.parents[2] / "docs/c.md").read_text()
+    for number, code in enumerate(re.findall(r"```c\n(.*?)```", text, re.S), 1):
+        name, source, program = "docs/c.md, code %d" % number, tests.work / ("guide%d.c" % number), tests.work / ("guide%d" % number)
+        is_program = "int main(" in code
+        with directory() as own:
+            source.write_text(code.replace("/var/tmp/gpve-c", own) if is_program else AROUND % code)
+            link = ["-o", program] if is_program else ["-fsyntax-only"]
+            done = tests.call(name, ["gcc", "-std=c11", *WARNINGS, source, *link, *tests.flags("--cflags", "--libs")])
+            if done is not None and is_program:
+                done = tests.call(name, [program])
+        if done is not None:
+            tests.say("PASS", name)
+
+
 def static(tests):
     """A program that needs no shared library of ours."""
     name, program = "a program with the static library", tests.work / "static"
@@ -206,6 +233,7 @@ def run_all(tests):
             if os.path.isdir(guest):
                 tests.run(mode, HERE / "qemu.c", ["DIR", guest])
         examples(tests, server)
+    guide(tests)
     static(tests)
     bench(tests)
 
