@@ -16,8 +16,8 @@ const USERS: &str = "1";
 
 /// The programs under the names that people call them by, each with its section of the manual.
 fn programs() -> Vec<(Command, &'static str)> {
-    let mut of_server = Program::command();
-    of_server.build();
+    // Not built yet: what clap builds keeps the names that it was built under.
+    let of_server = Program::command();
     let part = |word: &str, name: &'static str| {
         let part = of_server.find_subcommand(word).cloned().unwrap_or_default();
         named(part, name)
@@ -31,7 +31,7 @@ fn programs() -> Vec<(Command, &'static str)> {
 
 /// The command as if it were a program of this name, all its parts built.
 fn named(command: Command, name: &'static str) -> Command {
-    let mut command = command.name(name).bin_name(name).display_name(name).version(env!("CARGO_PKG_VERSION"));
+    let mut command = command.name(name).bin_name(name).display_name(name).version(env!("CARGO_PKG_VERSION")).propagate_version(true);
     for part in command.clone().get_subcommands() {
         let part = part.get_name().to_owned();
         let whole = format!("{name} {part}");
@@ -136,7 +136,7 @@ fn meaning(argument: &Arg) -> String {
     let values = argument.get_possible_values();
     if argument.get_action().takes_values() && !values.is_empty() {
         let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
-        let _ = write!(text, " One of `{}`.", names.join("`, `"));
+        let _ = write!(text, ". One of `{}`", names.join("`, `"));
     }
     text.replace('|', "\\|")
 }

@@ -69,6 +69,28 @@ fn an_agents_file_takes_its_token_from_the_environment() {
 }
 
 #[test]
+fn the_configuration_that_the_package_brings_is_read_and_says_what_is_used_without_it() {
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/etc/server.yaml");
+    let settings = server(&shipped);
+    assert_eq!(settings.storages[0].path, PathBuf::from("/var/lib/gpve/storage/local"));
+    assert!(settings.without_effect.is_empty(), "{settings:?}");
+    // What is commented out can be switched on as it stands.
+    let dir = tempfile::tempdir().unwrap();
+    let keys = ["api:", "  listen:", "  tls:", "  node_name:", "metrics:"];
+    let uncommented: Vec<String> = std::fs::read_to_string(&shipped)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let bare = line.replacen("# ", "", 1);
+            if keys.iter().any(|key| bare.starts_with(key)) { bare } else { line.to_owned() }
+        })
+        .collect();
+    let all = server(&file(&dir, "server.yaml", &uncommented.join("\n")));
+    assert_eq!((all.listen.len(), all.node.as_deref()), (2, Some("node1")));
+    assert!(all.tls.is_some() && all.metrics == Some("127.0.0.1:9090".parse().unwrap()));
+}
+
+#[test]
 fn an_unknown_key_is_refused_by_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "gpve.yaml", &GPVE.replace("  cors:", "  colour: red\n  cors:"));

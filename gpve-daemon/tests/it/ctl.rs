@@ -121,3 +121,28 @@ fn completions_and_versions_need_no_server() {
     assert!(ok(&daemon, &["completions", "bash"]).contains("gpvectl"));
     assert!(ok(&daemon, &["version"]).contains(env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn the_reference_of_the_command_line_is_up_to_date() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/cli.md");
+    let now = gpve_daemon::program::reference();
+    if std::env::var_os("GPVE_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, now).unwrap();
+        return;
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == now, "{} is out of date: run this test with GPVE_BLESS=1 and look at the difference", path.display());
+}
+
+#[test]
+fn manual_pages_and_completions_are_written_for_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Command::new(program()).arg("manual").arg(dir.path()).status().unwrap().success());
+    let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    assert!(read("man/man8/gpve-server-init.8").contains("password"));
+    assert!(read("man/man1/gpvectl-vm-snapshot-rollback.1").contains("rollback"));
+    for (file, word) in [("bash/gpvectl", "snapshot"), ("zsh/_gpve-server", "init"), ("fish/gpve-agent.fish", "run")] {
+        assert!(read(&format!("completions/{file}")).contains(word), "{file}");
+    }
+}
