@@ -46,6 +46,25 @@ async fn a_guest_lives_its_life_in_the_proxmox_dialect() {
 }
 
 #[tokio::test]
+async fn a_snapshot_is_described_and_a_volume_made_and_freed_in_the_proxmox_dialect() {
+    let daemon = Daemon::start();
+    let session = daemon.login().await;
+    session.pve_task("POST", "/nodes/pve/qemu", &[("vmid", "100"), ("memory", "64"), ("scsi0", "local:1,format=qcow2")]).await;
+    session.pve_task("POST", "/nodes/pve/qemu/100/snapshot", &[("snapname", "before")]).await;
+    let config = "/nodes/pve/qemu/100/snapshot/before/config";
+    assert_eq!(session.pve("PUT", config, &[("description", "the first")]).await.status, 200);
+    let described = session.pve("GET", config, &[]).await.data();
+    assert_eq!(described["description"].as_str().map(str::trim), Some("the first"), "{described}");
+    let content = "/nodes/pve/storage/local/content";
+    let form = [("vmid", "100"), ("filename", "vm-100-disk-7.raw"), ("size", "1G"), ("format", "raw")];
+    let volume = session.pve("POST", content, &form).await.data();
+    assert_eq!(volume, "local:100/vm-100-disk-7.raw");
+    session.pve_task("DELETE", &format!("{content}/{}", "local:100%2Fvm-100-disk-7.raw"), &[]).await;
+    let left = session.pve("GET", content, &[]).await.data();
+    assert!(left.as_array().unwrap().iter().all(|v| v["volid"] != volume), "{left}");
+}
+
+#[tokio::test]
 async fn a_created_guest_is_in_the_resources_when_the_call_returns() {
     let daemon = Daemon::start();
     let session = daemon.login().await;
