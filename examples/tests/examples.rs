@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
 
@@ -45,13 +45,14 @@ fn plugin() {
 
 #[test]
 fn client() {
+    let _turn = turn();
     let Some(server) = Server::start() else {
         println!("SKIP client: the server is not built: cargo build -p gpve-daemon");
         return;
     };
     let environment =
         [("GPVE_URL", server.url.clone()), ("GPVE_CA", server.path("data/pki/ca.crt")), ("GPVE_PASSWORD", PASSWORD.to_owned())];
-    runs_as_its_header_says_with("client", &environment);
+    prints_what_its_header_says("client", &environment);
 }
 
 #[test]
@@ -64,18 +65,23 @@ fn every_example_is_short_and_has_a_test() {
         assert!(lines < 80, "{name} has {lines} lines");
         assert!(
             tests.contains(&format!("runs_as_its_header_says(\"{name}\")"))
-                || tests.contains(&format!("runs_as_its_header_says_with(\"{name}\", ")),
+                || tests.contains(&format!("prints_what_its_header_says(\"{name}\", ")),
             "{name} is run by no test"
         );
     }
 }
 
-fn runs_as_its_header_says(name: &str) {
-    runs_as_its_header_says_with(name, &[]);
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn runs_as_its_header_says_with(name: &str, environment: &[(&str, String)]) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn runs_as_its_header_says(name: &str) {
+    let _turn = turn();
+    prints_what_its_header_says(name, &[]);
+}
+
+/// The caller has its turn.
+fn prints_what_its_header_says(name: &str, environment: &[(&str, String)]) {
     let directory = tempfile::tempdir().unwrap();
     let _guests = Orphans::adopted();
     let output = Command::new(program(name)).env("TMPDIR", directory.path()).envs(environment.iter().cloned()).output().unwrap();
@@ -108,7 +114,7 @@ struct Server {
 
 impl Server {
     fn start() -> Option<Self> {
-        let program = program("../gpve");
+        let program = std::env::var_os("GPVE_BIN").map_or_else(|| program("../gpve"), PathBuf::from);
         if !program.is_file() {
             return None;
         }
@@ -158,21 +164,28 @@ fn is_like(expected: &[String], printed: &[&str]) -> bool {
 }
 
 /// Guests outlive the program that launched them; those of one that failed become this process's children, and end with this.
-struct Orphans;
+struct Orphans {
+    /// Children that were there before: a server of the test's own.
+    spared: Vec<i32>,
+}
 
 impl Orphans {
     fn adopted() -> Self {
         set_child_subreaper(Some(Pid::INIT)).unwrap();
-        Self
+        Self { spared: Self::children() }
+    }
+
+    fn children() -> Vec<i32> {
+        // They may have been given to any thread.
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let children: String = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok()).collect();
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 }
 
 impl Drop for Orphans {
     fn drop(&mut self) {
-        // They may have been given to any thread.
-        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        let children: String = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok()).collect();
-        for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+        for pid in Self::children().into_iter().filter(|pid| !self.spared.contains(pid)).filter_map(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL).and_then(|()| waitpid(Some(pid), WaitOptions::empty()));
         }
     }
@@ -180,7 +193,7 @@ impl Drop for Orphans {
 
 #[test]
 fn what_an_example_leaves_running_is_ended() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let orphans = Orphans::adopted();
     let output = Command::new("/bin/sh").args(["-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).output().unwrap();
     let process = Path::new("/proc").join(String::from_utf8(output.stdout).unwrap().trim());
