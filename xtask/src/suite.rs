@@ -5,6 +5,7 @@ mod fuzz;
 mod minimum_rust;
 mod out_of_tree;
 mod proof;
+mod python;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -75,6 +76,7 @@ const STEPS: &[(&str, Step)] = &[
     ("dependencies", |suite, tally| suite.dependencies(tally)),
     ("fuzz", |suite, tally| fuzz::run(suite, tally)),
     ("proofs", |suite, tally| proof::run(suite, tally)),
+    ("python", |suite, tally| python::run(suite, tally)),
     ("C library", |suite, tally| c::run(suite, tally)),
 ];
 

@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::python::Environment;
 use super::{Suite, follow};
-use crate::failure::{Context as _, Result};
+use crate::failure::Result;
 use crate::place;
-use crate::program::{Program, find, say};
+use crate::program::{Program, say};
 use crate::tally::Tally;
 
 /// Runs the proofs: programs under `proof/` that use the built server as a stranger would, each in a language of its own.
@@ -52,26 +53,11 @@ fn proofs() -> Result<Vec<PathBuf>> {
     Ok(proofs)
 }
 
-/// A Python with the packages of `proof/requirements.txt`, made in the cache once per content of that file.
+/// A Python with the packages of `proof/requirements.txt`; proofs that need more than there is skip themselves.
 fn python() -> Result<PathBuf> {
-    let wanted = fs::read_to_string(place::root().join("proof/requirements.txt")).unwrap_or_default();
-    let environment = place::cache()?.join("python");
-    let (python, stamp) = (environment.join("bin/python"), environment.join("requirements.txt"));
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
+    let environment = Environment::of("python", &place::root().join("proof/requirements.txt"))?;
+    if let Err(why) = environment.complete {
+        say(format!("some proofs are skipped: {why}"));
     }
-    say("making a Python environment for the proofs");
-    let system = find("/usr/bin/python3").unwrap_or_else(|| "python3".into());
-    Program::new(system).args(["-m", "venv", "--clear"]).arg(&environment).quiet()?;
-    let packages: Vec<&str> = wanted.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    if !packages.is_empty() {
-        let install = Program::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages);
-        if let Err(why) = install.quiet() {
-            // Not remembered as done: the next run tries again.
-            say(format!("proofs that need {} are skipped: {why}", packages.join(", ")));
-            return Ok(python);
-        }
-    }
-    fs::write(&stamp, &wanted).context(stamp.display())?;
-    Ok(python)
+    Ok(environment.python)
 }
