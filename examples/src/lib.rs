@@ -8,3 +8,8 @@
 //! - `client`: a client against a server: create, wait, console, delete.
 //!
 //! `out-of-tree/` is a workspace of its own: plugins as others would write and test them.
+
+/// The Rust blocks of `docs/rust.md`, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/rust.md")]
+pub struct RustPage;
