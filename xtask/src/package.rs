@@ -55,13 +55,12 @@ fn debian(directory: &Path) -> Result<PathBuf> {
 
 fn tarball(directory: &Path) -> Result<PathBuf> {
     let name = format!("gpve-{VERSION}-x86_64-linux");
-    let stage = Stage::new(&directory.join("tar").join(&name), &program()?)?;
+    Stage::new(&directory.join("tar").join(&name), &program()?)?;
     let tarball = directory.join(format!("{name}.tar.gz"));
     // The same bytes of the same commit, whoever packs them.
     let owner = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=go-w"];
     let pack = Program::new("tar").args(owner).arg(format!("--mtime=@{}", commit_time()?)).arg("-C").arg(directory.join("tar"));
     pack.arg("--use-compress-program=gzip -9n").arg("-cf").arg(&tarball).arg(name).quiet()?;
-    drop(stage);
     Ok(tarball)
 }
 

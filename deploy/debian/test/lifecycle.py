@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Debian package's life on a host with systemd: install, upgrade under a running guest, crash, remove, purge.
 
-GPVE_DEB names the package (`cargo xtask package` makes it). The host is a Debian 12 in namespaces of its own over a tree that
+GPVE_DEB names the package; without it `cargo xtask package` makes one of the program that GPVE_BIN names. The host is a Debian 12 in namespaces of its own over a tree that
 debootstrap makes once, under $XDG_CACHE_HOME/gpve/debian; what the test changes is in memory. QEMU in it is real, without KVM.
 """
 import contextlib
@@ -13,7 +13,8 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../../../proof"))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+sys.path.insert(0, os.path.join(ROOT, "proof"))
 import _gpve as gpve  # noqa: E402
 
 RELEASE = "bookworm"
@@ -27,8 +28,8 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL
 
 def missing():
     """What this test needs and does not have."""
-    if not os.path.exists(os.environ.get("GPVE_DEB", "")):
-        return "GPVE_DEB names no package: make one with 'cargo xtask package'"
+    if not any(os.path.exists(os.environ.get(name, "")) for name in ("GPVE_DEB", "GPVE_BIN")):
+        return "neither GPVE_DEB nor GPVE_BIN names anything that is there"
     if os.geteuid() != 0:
         return "it needs root"
     for program in ("debootstrap", "unshare", "nsenter", "dpkg-deb"):
@@ -171,6 +172,14 @@ class Host:
         return self.try_("journalctl", "--no-pager", "-n", "40", "-o", "cat", "-u", "gpve-server")[1]
 
 
+def given():
+    """The package that is tested."""
+    if os.environ.get("GPVE_DEB"):
+        return os.environ["GPVE_DEB"]
+    made = subprocess.run(["cargo", "xtask", "package"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return made.stdout.split()[-1]
+
+
 def newer(package, directory):
     """The same package under a higher version."""
     unpacked = os.path.join(directory, "unpacked")
@@ -256,10 +265,11 @@ def main():
         steps.skip("all", why)
         steps.end()
     os.environ["PATH"] += ":/usr/sbin:/sbin"
+    original = given()
     with contextlib.suppress(gpve.Ended), Host() as host, tempfile.TemporaryDirectory(prefix="gpve-deb-") as directory:
         try:
-            package = host.give(os.environ["GPVE_DEB"])
-            upgrade = host.give(newer(os.environ["GPVE_DEB"], directory))
+            package = host.give(original)
+            upgrade = host.give(newer(original, directory))
             installed(steps, host, package)
             guest = host.guest()
             upgraded(steps, host, upgrade, guest)

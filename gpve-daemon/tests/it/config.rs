@@ -91,6 +91,14 @@ fn the_configuration_that_the_package_brings_is_read_and_says_what_is_used_witho
 }
 
 #[test]
+fn the_configuration_of_an_agent_in_a_container_is_read() {
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/docker/agent.yaml");
+    let set = load(&shipped, &|name| (name == "HOSTNAME").then(|| "box".to_owned())).unwrap();
+    let Loaded::Agent(agent) = set else { panic!("{set:?}") };
+    assert_eq!(agent.settings.node.as_deref(), Some("box"));
+}
+
+#[test]
 fn an_unknown_key_is_refused_by_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "gpve.yaml", &GPVE.replace("  cors:", "  colour: red\n  cors:"));

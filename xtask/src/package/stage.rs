@@ -145,4 +145,15 @@ mod tests {
             assert!(place::root().join(&file).is_file(), "{file}");
         }
     }
+
+    #[test]
+    fn every_file_that_an_image_copies_is_in_the_clone() {
+        let dockerfile = fs::read_to_string(place::root().join("deploy/docker/Dockerfile")).unwrap();
+        let copies = dockerfile.lines().filter(|line| line.starts_with("COPY ") && !line.contains("--from="));
+        let sources: Vec<&str> = copies.filter_map(|line| line.split_whitespace().skip(1).find(|word| !word.starts_with("--"))).collect();
+        assert!(sources.len() >= 3, "{sources:?}");
+        for source in sources {
+            assert!(place::root().join(source).exists(), "{source}");
+        }
+    }
 }
