@@ -17,7 +17,7 @@ use crate::guest::Image;
 use crate::needs::{self, Purpose};
 use crate::program::{Program, find, say};
 use crate::tally::Tally;
-use crate::{guest, layers, place};
+use crate::{guest, layers, parity, place};
 
 /// Members that are not published.
 const UNPUBLISHED: &[&str] = &["xtask", "gpve-examples"];
@@ -58,6 +58,11 @@ const STEPS: &[(&str, Step)] = &[
         tally.check("layers", true);
         Ok(())
     }),
+    ("parity", |_, tally| {
+        parity::check()?;
+        tally.check("parity", true);
+        Ok(())
+    }),
     ("clippy", |suite, tally| {
         suite.check(tally, "clippy", suite.cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))
     }),
@@ -76,8 +81,8 @@ const STEPS: &[(&str, Step)] = &[
     ("dependencies", |suite, tally| suite.dependencies(tally)),
     ("fuzz", |suite, tally| fuzz::run(suite, tally)),
     ("proofs", |suite, tally| proof::run(suite, tally)),
-    ("python", |suite, tally| python::run(suite, tally)),
     ("C library", |suite, tally| c::run(suite, tally)),
+    ("python", |suite, tally| python::run(suite, tally)),
 ];
 
 impl Suite {
@@ -141,7 +146,7 @@ fn published() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(place::root())? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("gpve-") && !UNPUBLISHED.contains(&name.as_str()) {
+        if (name == "gpve" || name.starts_with("gpve-")) && !UNPUBLISHED.contains(&name.as_str()) {
             names.push(name);
         }
     }
