@@ -4,6 +4,7 @@ mod c;
 mod fuzz;
 mod minimum_rust;
 mod out_of_tree;
+mod packages;
 mod proof;
 mod python;
 
@@ -74,10 +75,7 @@ const STEPS: &[(&str, Step)] = &[
         let doc = suite.cargo(&["doc", "--workspace", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings");
         suite.check(tally, "documentation", doc)
     }),
-    ("packages", |suite, tally| {
-        let exclude = UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]);
-        suite.check(tally, "packages", suite.cargo(&["package", "--quiet", "--workspace", "--allow-dirty"]).args(exclude))
-    }),
+    ("packages", |suite, tally| packages::run(suite, tally)),
     ("dependencies", |suite, tally| suite.dependencies(tally)),
     ("fuzz", |suite, tally| fuzz::run(suite, tally)),
     ("proofs", |suite, tally| proof::run(suite, tally)),

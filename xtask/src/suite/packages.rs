@@ -1,0 +1,60 @@
+//! What would be published: every crate packaged, and built from its package against the packages of the others.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Suite, UNPUBLISHED, published};
+use crate::failure::{Context as _, Failure, Result};
+use crate::tally::Tally;
+
+pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
+    let target = suite.target.join("packages");
+    forget(&registries()?)?;
+    forget(&[target.join("debug/.fingerprint")])?;
+    let exclude = UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]);
+    let package = suite.cargo(&["package", "--quiet", "--workspace", "--allow-dirty"]).args(exclude);
+    suite.check(tally, "packages", package.env("CARGO_TARGET_DIR", target))
+}
+
+/// Where cargo unpacks packages that no registry has yet: a registry's directory is named by its host, and theirs has none.
+fn registries() -> Result<Vec<PathBuf>> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let home = home.ok_or_else(|| Failure::new("neither CARGO_HOME nor HOME says where cargo keeps its registries"))?;
+    let all = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+    Ok(all.filter(|entry| entry.file_name().to_string_lossy().starts_with('-')).map(|entry| entry.path()).collect())
+}
+
+/// Removes what is kept of our packages in these directories. Cargo takes the same name and version of a registry for the same content:
+/// without this, a crate is verified against the others as they were when they were first packaged.
+fn forget(directories: &[PathBuf]) -> Result {
+    let ours = published()?;
+    for directory in directories {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if ours.iter().any(|crate_name| is_of(&name, crate_name)) {
+                fs::remove_dir_all(entry.path()).context(entry.path().display())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `gpve-core-0.1.0` or `gpve-core-5e9a…` is of `gpve-core`.
+fn is_of(entry: &str, crate_name: &str) -> bool {
+    let rest = entry.strip_prefix(crate_name).and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|rest| !rest.contains('-') && rest.starts_with(|letter: char| letter.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_kept_of_a_crate_is_told_by_its_name() {
+        for (entry, crate_name) in [("gpve-core-0.1.0", "gpve-core"), ("gpve-5e9a0c77d6b1f3a2", "gpve"), ("gpve-0.1.0", "gpve")] {
+            assert!(super::is_of(entry, crate_name), "{entry}");
+        }
+        for (entry, crate_name) in [("gpve-core-0.1.0", "gpve"), ("serde-1.0.0", "gpve"), ("gpve-corex-0.1.0", "gpve-core")] {
+            assert!(!super::is_of(entry, crate_name), "{entry}");
+        }
+    }
+}
