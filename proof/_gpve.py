@@ -305,6 +305,13 @@ class Api:
             target += "?" + text if text else ""
         else:
             body, headers["Content-Type"] = text, "application/x-www-form-urlencoded"
+        return self._send(method, target, body, headers)["data"]
+
+    def native(self, path):
+        """A document of the native API."""
+        return self._send("GET", "/api/v1" + path, None, self.session)
+
+    def _send(self, method, target, body, headers):
         if self.connection is None:
             self.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=TASK_S, context=ssl._create_unverified_context())
         try:
@@ -320,7 +327,7 @@ class Api:
             with contextlib.suppress(ValueError):
                 errors = json.loads(raw).get("errors")
             raise ApiError(answer.status, answer.reason, errors)
-        return json.loads(raw)["data"]
+        return json.loads(raw)
 
     def get(self, path, **form):
         return self.call("GET", path, **form)

@@ -1,19 +1,35 @@
 //! What would be published: every crate packaged, and built from its package against the packages of the others.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Suite, UNPUBLISHED, published};
 use crate::failure::{Context as _, Failure, Result};
 use crate::tally::Tally;
 
 pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
-    let target = suite.target.join("packages");
-    forget(&registries()?)?;
-    forget(&[target.join("debug/.fingerprint")])?;
+    for registry in registries()? {
+        ours_in(&registry)?.iter().try_for_each(|path| remove(path))?;
+    }
+    let built = suite.target.join("debug/.fingerprint");
+    let list = suite.target.join("packages.txt");
+    let of_packages = fs::read_to_string(&list);
+    for path in ours_in(&built)? {
+        // Without the list nobody knows which of them were built from packages.
+        if of_packages.as_ref().map_or(true, |list| list.lines().any(|line| path.ends_with(line))) {
+            remove(&path)?;
+        }
+    }
+    let before = ours_in(&built)?;
     let exclude = UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]);
-    let package = suite.cargo(&["package", "--quiet", "--workspace", "--allow-dirty"]).args(exclude);
-    suite.check(tally, "packages", package.env("CARGO_TARGET_DIR", target))
+    suite.check(tally, "packages", suite.cargo(&["package", "--quiet", "--workspace", "--allow-dirty"]).args(exclude))?;
+    let made = ours_in(&built)?.into_iter().filter(|path| !before.contains(path));
+    let names: Vec<String> = made.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+    fs::write(&list, names.join("\n")).context(list.display())
+}
+
+fn remove(path: &Path) -> Result {
+    fs::remove_dir_all(path).context(path.display())
 }
 
 /// Where cargo unpacks packages that no registry has yet: a registry's directory is named by its host, and theirs has none.
@@ -25,19 +41,13 @@ fn registries() -> Result<Vec<PathBuf>> {
     Ok(all.filter(|entry| entry.file_name().to_string_lossy().starts_with('-')).map(|entry| entry.path()).collect())
 }
 
-/// Removes what is kept of our packages in these directories. Cargo takes the same name and version of a registry for the same content:
-/// without this, a crate is verified against the others as they were when they were first packaged.
-fn forget(directories: &[PathBuf]) -> Result {
+/// What is kept of our packages in a directory. Cargo takes the same name and version of a registry for the same content: unless it is
+/// removed, a crate is verified against the others as they were when they were first packaged.
+fn ours_in(directory: &Path) -> Result<Vec<PathBuf>> {
     let ours = published()?;
-    for directory in directories {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if ours.iter().any(|crate_name| is_of(&name, crate_name)) {
-                fs::remove_dir_all(entry.path()).context(entry.path().display())?;
-            }
-        }
-    }
-    Ok(())
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_ours = |entry: &fs::DirEntry| ours.iter().any(|name| is_of(&entry.file_name().to_string_lossy(), name));
+    Ok(entries.filter(is_ours).map(|entry| entry.path()).collect())
 }
 
 /// Whether `gpve-core-0.1.0` or `gpve-core-5e9a…` is of `gpve-core`.
