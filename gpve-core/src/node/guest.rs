@@ -310,8 +310,10 @@ async fn perform(env: &Env, task: &Arc<Task>) -> Then {
     let steps = crate::sagas::steps(&operation);
     if resumed {
         task.line("going on after a restart");
-    } else {
-        begin(env, task, request, steps.first().map(|step| step.name())).await;
+    } else if let Err(e) = begin(env, task, request, steps.first().map(|step| step.name())).await {
+        // Nothing was done that the log does not know of: the task begins at the next start.
+        tracing::error!(vmid = %env.vmid(), error = %e.report(), "the beginning of a task could not be written down");
+        return Then::GoOn;
     }
     let cx = OpCx::task(task.upid(), task.cancel().clone(), Arc::clone(task) as Arc<dyn LogSink>);
     let log = GuestLog { task, env };
@@ -339,20 +341,16 @@ async fn refuse(env: &Env, task: &Arc<Task>, request: Request) -> Option<Then> {
     }
 }
 
-async fn begin(env: &Env, task: &Task, request: Request, step: Option<&'static str>) {
+async fn begin(env: &Env, task: &Task, request: Request, step: Option<&'static str>) -> Result<()> {
     let (phase, effects) = Vm::step(env.guest.phase(), Input::Begin(request));
     let lock = request.lock().map(str::to_owned);
     let mut record = env.record();
     record.phase = phase;
     record.lock = lock;
-    let written = match env.put(&record) {
-        Ok(put) => task.begin(step, vec![put], || env.announce(record)).await,
-        Err(e) => Err(e),
-    };
-    if let Err(e) = written {
-        tracing::error!(vmid = %env.vmid(), error = %e.report(), "the beginning of a task could not be written down");
-    }
+    let put = env.put(&record)?;
+    task.begin(step, vec![put], || env.announce(record)).await?;
     publish(env, &effects);
+    Ok(())
 }
 
 async fn end(task: &Task, state: TaskState, also: Vec<Mutation>) {

@@ -221,9 +221,28 @@ async fn a_daemon_that_dies_at_any_effect_of_any_saga_finishes_or_undoes_it_when
 
 /// A store that dies with the daemon at its n-th write: nothing is written from then on.
 struct DyingStore {
+    /// The next value that has all these words is refused, once; none if there are none.
+    refused: std::sync::Mutex<Vec<&'static str>>,
     store: Arc<dyn gpve_core::ports::Store>,
     left: std::sync::atomic::AtomicI64,
     dead: tokio::sync::watch::Sender<bool>,
+}
+
+impl DyingStore {
+    fn over(store: Arc<dyn gpve_core::ports::Store>) -> Arc<Self> {
+        Arc::new(Self { refused: Default::default(), store, left: i64::MAX.into(), dead: tokio::sync::watch::Sender::new(false) })
+    }
+
+    fn has_to_refuse(&self, txn: &gpve_core::ports::Txn) -> bool {
+        let mut words = self.refused.lock().unwrap();
+        let has_all = |value: &[u8]| words.iter().all(|word| String::from_utf8_lossy(value).contains(word));
+        let is_it =
+            !words.is_empty() && txn.then.iter().any(|m| matches!(m, gpve_core::ports::Mutation::Put { value, .. } if has_all(value)));
+        if is_it {
+            words.clear();
+        }
+        is_it
+    }
 }
 
 #[async_trait::async_trait]
@@ -235,6 +254,9 @@ impl gpve_core::ports::Store for DyingStore {
         self.store.list(r).await
     }
     async fn commit(&self, txn: gpve_core::ports::Txn) -> Result<gpve_core::ports::TxnOutcome, gpve_core::ports::StoreError> {
+        if self.has_to_refuse(&txn) {
+            return Err(gpve_core::ports::StoreError::Unavailable("the disk failed".to_owned()));
+        }
         if self.left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) <= 0 {
             self.dead.send_replace(true);
             std::future::pending::<()>().await;
@@ -268,8 +290,7 @@ async fn a_daemon_that_dies_at_any_persisted_step_finishes_or_undoes_it_when_it_
         for nth in 1.. {
             let inner: Arc<dyn gpve_core::ports::Store> =
                 Arc::new(gpve_store::MemStore::new(Arc::new(gpve_core::clock::SystemClock::new())));
-            let dying =
-                Arc::new(DyingStore { store: Arc::clone(&inner), left: i64::MAX.into(), dead: tokio::sync::watch::Sender::new(false) });
+            let dying = DyingStore::over(Arc::clone(&inner));
             let mut rig = Rig::over(dying.clone()).await;
             (case.prepare)(&rig).await;
             let before = outcome(&rig);
@@ -296,4 +317,21 @@ async fn a_daemon_that_dies_at_any_persisted_step_finishes_or_undoes_it_when_it_
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_task_whose_beginning_cannot_be_written_down_does_nothing_and_goes_on_after_a_restart() {
+    let store: Arc<dyn gpve_core::ports::Store> = Arc::new(gpve_store::MemStore::new(Arc::new(gpve_core::clock::SystemClock::new())));
+    let refusing = DyingStore::over(store);
+    let rig = Rig::over(refusing.clone()).await;
+    running(&rig).await;
+    *refusing.refused.lock().unwrap() = vec!["qmstop", "\"position\":{"];
+    let stop = rig.submit(100, "stop", Operation::Stop).await;
+    // In the same queue: it ends after the other was given up.
+    rig.ok(100, Operation::Pause).await;
+    assert!(refusing.refused.lock().unwrap().is_empty(), "the beginning was written down");
+    assert!(rig.report(100).pid.is_some(), "the process was ended by a task that no log knows to have begun");
+    let rig = rig.restart().await;
+    let end = tokio::time::timeout(PATIENCE, rig.node.wait(&stop)).await.expect("it goes on").unwrap();
+    assert_eq!((end.state, rig.report(100).pid), (TaskState::Ok, None));
 }
