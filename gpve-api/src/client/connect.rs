@@ -106,7 +106,11 @@ impl Client {
     /// # Errors
     /// As [`Self::send`]; [`ErrorKind::Internal`](gpve_core::error::ErrorKind::Internal) when the answer is not of that type.
     pub async fn get<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
-        let answer = self.send(request).await?;
-        serde_json::from_value(answer).map_err(|e| Error::internal("client.read", format!("an answer of an unexpected shape: {e}")))
+        self.send(request).await.and_then(read)
     }
+}
+
+/// An answer as its type.
+pub(super) fn read<T: DeserializeOwned>(answer: Json) -> Result<T, Error> {
+    serde_json::from_value(answer).map_err(|e| Error::internal("client.read", format!("an answer of an unexpected shape: {e}")))
 }

@@ -3,8 +3,8 @@
 use gpve_core::error::{Error, ErrorKind};
 use gpve_core::ports::ByteStream;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use super::connect::read;
 use super::{Client, GuestWatch, Job, Request};
 use crate::routes::Operation;
 use crate::v1::{CloneRequest, List, ResizeRequest, SnapshotRequest, SnapshotView, VmObject, WatchType};
@@ -266,8 +266,4 @@ impl VirtualMachines {
 
 fn key() -> String {
     uuid::Uuid::new_v4().to_string()
-}
-
-fn read<T: DeserializeOwned>(data: serde_json::Value) -> Result<T, Error> {
-    serde_json::from_value(data).map_err(|e| Error::internal("client.read", format!("an answer of an unexpected shape: {e}")))
 }

@@ -152,17 +152,14 @@ impl Session<'_> {
     }
 
     pub(crate) async fn task_end(&self, upid: &str) -> String {
-        let since = Instant::now();
-        loop {
-            let answer = self.pve("GET", &format!("/nodes/pve/tasks/{}/status", encode(upid)), &[]).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
-            let status = answer.data();
-            if status["status"] == "stopped" {
-                return status["exitstatus"].as_str().unwrap().to_owned();
-            }
-            assert!(since.elapsed() < PATIENCE, "{upid} does not end");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        // The native dialect answers once the task has ended.
+        let wait = format!("/tasks/{}?waitSeconds={}", encode(upid), PATIENCE.as_secs());
+        assert_eq!(self.v1("GET", &wait, &[], &Json::Null).await.status, 200, "{upid}");
+        let answer = self.pve("GET", &format!("/nodes/pve/tasks/{}/status", encode(upid)), &[]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let status = answer.data();
+        assert_eq!(status["status"], "stopped", "{upid} does not end");
+        status["exitstatus"].as_str().unwrap().to_owned()
     }
 
     /// A call of the native dialect.
