@@ -1,14 +1,13 @@
 //! The client against a server: what holds in the process holds here.
 
-use gpve_api::client::{Client, Endpoint, Trust};
+use gpve_api::client::Client;
 use gpve_core::error::ErrorKind;
 
 use crate::machines as life;
 use crate::support::{Daemon, PASSWORD};
 
 async fn client(daemon: &Daemon) -> Client {
-    let authority = Trust::Authority(std::fs::read(daemon.ca()).unwrap());
-    let client = Client::connect(Endpoint::new(&daemon.url()).unwrap().trust(authority)).unwrap();
+    let client = daemon.client();
     client.login("root@pam", gpve_auth::Secret::new(PASSWORD.to_owned())).await.unwrap();
     client
 }
@@ -40,15 +39,11 @@ async fn changes_and_progress_are_told_by_a_server() {
 #[tokio::test]
 async fn a_token_is_enough_and_a_wrong_one_is_told() {
     let daemon = Daemon::start();
-    let authority = || Trust::Authority(std::fs::read(daemon.ca()).unwrap());
-    let endpoint = || Endpoint::new(&daemon.url()).unwrap().trust(authority());
     let made = client(&daemon).await;
     let request = gpve_api::client::Request::to(gpve_api::routes::Operation::TokenCreate);
     let token = made.send(request.path("userid", "root@pam").path("tokenid", "ci").param("privsep", 0)).await.unwrap();
     let text = format!("{}={}", token["full-tokenid"].as_str().unwrap(), token["value"].as_str().unwrap());
-    let by = |text: String| {
-        Client::connect(endpoint()).unwrap().with_session(gpve_api::client::Session::Token(gpve_auth::Secret::new(text))).unwrap()
-    };
+    let by = |text: String| daemon.client().with_session(gpve_api::client::Session::Token(gpve_auth::Secret::new(text))).unwrap();
     assert!(by(text.clone()).virtual_machines("default").list(None).await.unwrap().items.is_empty());
     let refused = by(format!("{text}x")).virtual_machines("default").list(None).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Unauthenticated);

@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use gpve_api::client::{Client, Endpoint, Trust};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -60,6 +61,12 @@ impl Daemon {
 
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// A client that is nobody yet.
+    pub(crate) fn client(&self) -> Client {
+        let authority = Trust::Authority(std::fs::read(self.ca()).unwrap());
+        Client::connect(Endpoint::new(&self.url()).unwrap().trust(authority)).unwrap()
     }
 
     /// `kill -9`, then a new process over the same data.
@@ -132,6 +139,14 @@ pub(crate) struct Session<'d> {
 }
 
 impl Session<'_> {
+    /// The same session for the client of ours.
+    fn secrets(&self) -> gpve_api::client::Session {
+        let secret = |text: &str| gpve_auth::Secret::new(text.to_owned());
+        let ticket = secret(self.cookie.trim_start_matches("PVEAuthCookie="));
+        let username = "root@pam".to_owned();
+        gpve_api::client::Session::Ticket(gpve_api::client::SessionSecrets { username, ticket, csrf: secret(&self.csrf) })
+    }
+
     /// A call of the Proxmox VE dialect; parameters go where they belong for the method.
     pub(crate) async fn pve(&self, method: &str, path: &str, params: &[(&str, &str)]) -> Answer {
         let form: Vec<String> = params.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
@@ -173,16 +188,10 @@ impl Session<'_> {
 
     /// Waits until a guest of the native dialect has a phase.
     pub(crate) async fn wait_phase(&self, name: &str, phase: &str) -> Json {
-        let since = Instant::now();
-        loop {
-            let answer = self.v1("GET", &format!("/namespaces/default/virtualmachines/{name}"), &[], &Json::Null).await;
-            let object: Json = serde_json::from_slice(&answer.body).unwrap();
-            if object["status"]["phase"] == phase {
-                return object;
-            }
-            assert!(since.elapsed() < PATIENCE, "{name} is not {phase}: {object}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let machines = self.daemon.client().with_session(self.secrets()).unwrap().virtual_machines("default");
+        let wait = machines.wait_for(name, |vm| vm.status.phase.to_string() == phase);
+        let found = tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{name} is not {phase}")).unwrap();
+        serde_json::to_value(found).unwrap()
     }
 }
 
