@@ -26,7 +26,7 @@ pub(super) struct Guest {
     pub(super) vmid: Vmid,
     record: RwLock<GuestRecord>,
     /// The record as the running saga changed it, not durable yet; its task's alone.
-    staged: Mutex<Option<GuestRecord>>,
+    staged: Mutex<Option<Box<GuestRecord>>>,
     live: RwLock<Option<Arc<dyn Live>>>,
     usage: Mutex<GuestUsage>,
     /// When CPU time was last sampled, and how much it was in milliseconds.
@@ -71,11 +71,11 @@ impl Guest {
     }
 
     pub(super) fn staged(&self) -> Option<GuestRecord> {
-        self.staged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned()
     }
 
     pub(super) fn set_staged(&self, record: Option<GuestRecord>) {
-        *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = record;
+        *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = record.map(Box::new);
     }
 
     pub(super) fn put(&self, record: &GuestRecord) -> Result<Mutation> {
@@ -151,18 +151,19 @@ pub(super) async fn run(node: Arc<Inner>, guest: Arc<Guest>, mut jobs: mpsc::Rec
     let mut following: Option<Following> = None;
     loop {
         if follow(&env, &mut following) {
-            resync(&env).await;
+            Box::pin(resync(&env)).await;
         }
         let live = following.as_ref().map(|f| Arc::clone(&f.live));
         let then = tokio::select! {
             biased;
-            exit = ended(live) => process_gone(&env, exit).await,
+            exit = ended(live) => Box::pin(process_gone(&env, exit)).await,
             event = next_event(following.as_mut()) => {
-                on_event(&env, &mut following, event).await;
+                Box::pin(on_event(&env, &mut following, event)).await;
                 Then::GoOn
             }
             job = jobs.recv() => match job {
-                Some(Job::Task(task)) => perform(&env, &task).await,
+                // Boxed: a guest at rest need not carry the room for its work, which is most of what it would weigh.
+                Some(Job::Task(task)) => Box::pin(perform(&env, &task)).await,
                 Some(Job::After(task)) => { task.ended().await; still_there(&env) }
                 None => Then::Gone,
             },

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::PortId;
 use crate::types::{DiskSlot, VmSpec, VolumeId};
 
 /// Memory of one saga. Every field is empty until a step decides it.
@@ -21,9 +20,6 @@ pub(crate) struct Memo {
     /// Volumes that go when the saga is done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) doomed: Vec<VolumeId>,
-    /// Ports that this saga attached.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) ports: Vec<PortId>,
     /// The guest was running when the saga began.
     pub(crate) was_running: bool,
     /// Paths of the spec that took effect in the running guest.

@@ -75,6 +75,7 @@ impl<E: Sync, M: Send + Sync> Saga<'_, E, M> {
             }
             let here = Position { step: i, direction: Direction::Forward };
             if i > from
+                && !step.leaves_nothing(memo)
                 && let Err(e) = self.log.write(&here, step.name(), memo).await
             {
                 return End::Interrupted(e);

@@ -1,8 +1,9 @@
 //! Sagas: work in steps that a crash cannot tear apart.
 //!
 //! A saga is a list of [`Step`]s over an environment `E` and a memo `M`. The memo holds what was decided (allocated
-//! names, made volumes); it is written to the [`SagaLog`] with the position before every step, so that whoever finds the
-//! log after a crash can go on, forward or back, from exactly there. The first position is written by whoever begins the saga. Rules for steps:
+//! names, made volumes); it is written to the [`SagaLog`] with the position before every step that touches something, so that whoever
+//! finds the log after a crash can go on, forward or back, from there. The first position is written by whoever begins the saga. Rules for
+//! steps:
 //!
 //! - `run` is idempotent: it may run again after a crash in its middle.
 //! - `undo` is idempotent, and also runs for the step that started and failed.

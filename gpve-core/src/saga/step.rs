@@ -15,6 +15,12 @@ pub trait Step<E: Sync, M: Send>: Send + Sync {
     /// Does it. Cancellation is checked between steps; a step that can take long watches `cx` itself.
     async fn run(&self, cx: &OpCx, env: &E, memo: &mut M) -> Result<()>;
 
+    /// True if, with this memo, it changes nothing but the memo and what is staged. Then it needs no position of its own: whoever goes on
+    /// after a crash runs the step before it again, and so this one.
+    fn leaves_nothing(&self, _memo: &M) -> bool {
+        false
+    }
+
     /// Takes it back. The default is for steps that leave nothing.
     async fn undo(&self, _cx: &OpCx, _env: &E, _memo: &mut M) -> Result<()> {
         Ok(())

@@ -74,6 +74,35 @@ async fn all_steps_run_in_order_and_each_position_but_the_given_one_is_written_f
     assert_eq!(order, [1, 2]);
 }
 
+/// Touches nothing; counts its runs in the memo.
+struct Note;
+
+#[async_trait]
+impl Step<Host, Vec<usize>> for Note {
+    fn name(&self) -> &'static str {
+        "note"
+    }
+
+    fn leaves_nothing(&self, _memo: &Vec<usize>) -> bool {
+        true
+    }
+
+    async fn run(&self, _cx: &OpCx, _host: &Host, memo: &mut Vec<usize>) -> Result<()> {
+        memo.push(9);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_leaves_nothing_has_no_position_of_its_own() {
+    let mut with_note = steps();
+    with_note.insert(1, Box::new(Note));
+    let (host, log, mut memo) = (Host::default(), Log::default(), Vec::new());
+    assert_eq!(drive(&with_note, &log, &OpCx::background(), &host, Position::start(), &mut memo).await, End::Done);
+    let positions: Vec<usize> = log.written.lock().unwrap().iter().map(|p| p.step).collect();
+    assert_eq!((positions, memo), (vec![2, 3], vec![0, 9, 1, 2]));
+}
+
 #[tokio::test]
 async fn a_failed_step_undoes_itself_and_all_before_it() {
     for fail in 0..3 {

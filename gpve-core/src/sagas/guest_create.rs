@@ -52,6 +52,10 @@ impl Step<Env, Memo> for Record {
         "record"
     }
 
+    fn leaves_nothing(&self, _memo: &Memo) -> bool {
+        true
+    }
+
     async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
         let Some(mut spec) = memo.spec.clone() else {
             return Err(Error::internal("guest.create", "no spec was planned"));

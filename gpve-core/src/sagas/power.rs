@@ -10,10 +10,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Env, Memo, wiring};
 use crate::ports::{Exit, Live, OpCx, PortId, Prepared, ShutdownOptions};
 use crate::saga::{Step, Steps};
-use crate::types::{ResolvedVm, VmSpec};
+use crate::types::ResolvedVm;
 
 pub(super) fn start() -> Steps<Env, Memo> {
-    vec![Box::new(Prepare), Box::new(Launch), Box::new(Go)]
+    vec![Box::new(Launch), Box::new(Go)]
 }
 
 pub(super) fn stop() -> Steps<Env, Memo> {
@@ -42,38 +42,9 @@ pub(super) fn resume() -> Steps<Env, Memo> {
     vec![Box::new(Resume)]
 }
 
-/// Decides with which spec the guest starts.
-pub(super) struct Prepare;
-
-#[async_trait]
-impl Step<Env, Memo> for Prepare {
-    fn name(&self) -> &'static str {
-        "prepare"
-    }
-
-    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        let record = env.record();
-        let vm = record.spec.resolve(env.vmid(), record.name.as_ref())?;
-        if !vm.without_effect.is_empty() {
-            let names = vm.without_effect.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
-            cx.log(format!("note: kept without effect in this version: {names}"));
-        }
-        memo.ports = vm.networks.keys().map(|nic| PortId { vmid: env.vmid(), nic: *nic }).collect();
-        memo.spec = Some(Box::new(record.spec));
-        Ok(())
-    }
-}
-
-fn planned(memo: &Memo) -> Result<&VmSpec> {
-    memo.spec.as_deref().ok_or_else(|| Error::internal("guest.start", "no spec was prepared"))
-}
-
-fn resolved(env: &Env, memo: &Memo) -> Result<ResolvedVm> {
-    planned(memo)?.resolve(env.vmid(), env.record().name.as_ref())
-}
-
 /// Makes volumes usable, plugs the cards in, launches the process with its limits, halted, and notes it: the note is durable before the
-/// first instruction.
+/// first instruction. All of it follows from the guest's record, which nothing else changes while a task of the guest runs; so there is
+/// nothing to decide beforehand.
 struct Launch;
 
 #[async_trait]
@@ -82,21 +53,23 @@ impl Step<Env, Memo> for Launch {
         "launch"
     }
 
-    async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+    async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        let record = env.record();
+        let vm = record.spec.resolve(env.vmid(), record.name.as_ref())?;
         let live: Arc<dyn Live> = match env.live() {
             Some(live) => live,
-            None => launch(cx, env, memo).await?,
+            None => launch(cx, env, vm).await?,
         };
-        let (run, spec) = (live.record().clone(), planned(memo)?.clone());
+        let run = live.record().clone();
         env.set_live(Some(live));
         env.stage(|r| {
             r.run = Some(run);
-            r.running = Some(Box::new(spec));
+            r.running = Some(Box::new(record.spec));
         });
         Ok(())
     }
 
-    async fn undo(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
+    async fn undo(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
         if let Some(live) = env.live() {
             live.kill(cx).await?;
             env.set_live(None);
@@ -106,16 +79,20 @@ impl Step<Env, Memo> for Launch {
             r.running = None;
         });
         wiring::clean(env, cx).await?;
-        wiring::detach_ports(env, cx, &memo.ports).await?;
-        let Some(spec) = &memo.spec else { return Ok(()) };
+        let spec = env.record().spec;
+        let ports: Vec<_> = spec.networks.keys().map(|nic| PortId { vmid: env.vmid(), nic: *nic }).collect();
+        wiring::detach_ports(env, cx, &ports).await?;
         let volumes: Vec<_> = spec.disks.values().filter_map(|d| d.volume().cloned()).collect();
         wiring::detach_volumes(env, cx, volumes).await
     }
 }
 
-async fn launch(cx: &OpCx, env: &Env, memo: &Memo) -> Result<Arc<dyn Live>> {
+async fn launch(cx: &OpCx, env: &Env, vm: ResolvedVm) -> Result<Arc<dyn Live>> {
+    if !vm.without_effect.is_empty() {
+        let names = vm.without_effect.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
+        cx.log(format!("note: kept without effect in this version: {names}"));
+    }
     wiring::clean(env, cx).await?;
-    let vm = resolved(env, memo)?;
     let volumes = wiring::attach_volumes(env, cx, &vm).await?;
     let mut ports = BTreeMap::new();
     for (index, nic) in &vm.networks {

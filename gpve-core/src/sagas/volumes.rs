@@ -17,6 +17,10 @@ impl Step<Env, Memo> for MakeVolumes {
         "volumes"
     }
 
+    fn leaves_nothing(&self, memo: &Memo) -> bool {
+        memo.volumes.is_empty()
+    }
+
     async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
         for planned in memo.volumes.clone() {
             if cx.cancel().is_cancelled() {
