@@ -77,23 +77,30 @@ enum AgentCommand {
     Run(AgentRun),
 }
 
+/// What the server and the agent are told alike about their host.
 #[derive(Debug, Args)]
-struct AgentRun {
-    /// An `AgentConfiguration`.
-    #[arg(long, default_value = "/etc/gpve/agent.yaml")]
-    config: PathBuf,
+struct Host {
     /// The data directory.
     #[arg(long, default_value = "/var/lib/gpve")]
     data_dir: PathBuf,
-    /// Everything in memory.
+    /// Everything in memory: no QEMU, no disks, no bridges. For trying out and for tests.
     #[arg(long)]
     sim: bool,
-    /// The user that guests run as, when the agent is root.
+    /// The user that guests run as, when this program is root.
     #[arg(long, default_value = "nobody")]
     guest_user: String,
     /// Where guests' sockets are.
     #[arg(long, default_value = "/run/gpve/qemu")]
     runtime_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct AgentRun {
+    /// An `AgentConfiguration`.
+    #[arg(long, default_value = "/etc/gpve/agent.yaml")]
+    config: PathBuf,
+    #[command(flatten)]
+    host: Host,
 }
 
 #[derive(Debug, Args)]
@@ -117,9 +124,8 @@ struct Init {
 
 #[derive(Debug, Args)]
 struct Run {
-    /// The data directory.
-    #[arg(long, default_value = "/var/lib/gpve")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    host: Host,
     /// The configuration file; otherwise the first one in /etc/gpve, if there is one.
     #[arg(long)]
     config: Option<PathBuf>,
@@ -135,18 +141,22 @@ struct Run {
     /// This node's name; the host's unless given.
     #[arg(long)]
     node: Option<NodeName>,
-    /// Everything in memory: no QEMU, no disks, no bridges. For trying out and for tests.
-    #[arg(long)]
-    sim: bool,
-    /// The user that guests run as, when the server is root.
-    #[arg(long, default_value = "nobody")]
-    guest_user: String,
-    /// Where guests' sockets are.
-    #[arg(long, default_value = "/run/gpve/qemu")]
-    runtime_dir: PathBuf,
     /// The directory of the storage `local`; below the data directory unless given.
     #[arg(long)]
     local_storage: Option<PathBuf>,
+}
+
+impl Host {
+    fn node(self, node: NodeName, storages: Vec<DirSetting>) -> NodeOptions {
+        NodeOptions {
+            node,
+            simulated: self.sim,
+            guest_user: self.guest_user,
+            runtime_root: self.runtime_dir,
+            storages,
+            layout: Layout::new(&self.data_dir),
+        }
+    }
 }
 
 /// Runs the program under the name it was called by.
@@ -300,21 +310,14 @@ fn read_password(path: &Path) -> Result<Secret<String>> {
 }
 
 async fn serve(run: Run, settings: Settings) -> Result<()> {
-    let layout = Layout::new(&run.data_dir);
+    let layout = Layout::new(&run.host.data_dir);
     if !layout.is_initialized() {
-        let dir = run.data_dir.display();
+        let dir = run.host.data_dir.display();
         return Err(Error::precondition("run", format!("{dir} is not initialized: run 'gpve-server init --data-dir {dir}' first")));
     }
     let listen = [run.listen, settings.listen.clone()].into_iter().find(|l| !l.is_empty());
     let options = ServerOptions {
-        node: NodeOptions {
-            node: node_name(run.node, settings.node.as_deref())?,
-            simulated: run.sim,
-            guest_user: run.guest_user,
-            runtime_root: run.runtime_dir,
-            storages: storages(&layout, run.local_storage, settings.storages),
-            layout,
-        },
+        node: run.host.node(node_name(run.node, settings.node.as_deref())?, storages(&layout, run.local_storage, settings.storages)),
         listen: listen.unwrap_or_else(|| DEFAULT_PORTS.map(|port| (Ipv6Addr::UNSPECIFIED, port).into()).into()),
         metrics: match run.metrics_listen.or(settings.metrics) {
             Some(address) => Scrape::At(address),
@@ -342,16 +345,9 @@ async fn keep_guests(run: AgentRun, agent: AgentSettings) -> Result<()> {
     if let Some(server) = &agent.server {
         tracing::warn!(server, "joining a server is not possible in this version: this host's guests are kept, nothing new is accepted");
     }
-    let layout = Layout::new(&run.data_dir);
+    let layout = Layout::new(&run.host.data_dir);
     setup::make_directories(&layout)?;
-    let options = NodeOptions {
-        node: node_name(None, agent.settings.node.as_deref())?,
-        simulated: run.sim,
-        guest_user: run.guest_user,
-        runtime_root: run.runtime_dir,
-        storages: storages(&layout, None, agent.settings.storages),
-        layout,
-    };
+    let options = run.host.node(node_name(None, agent.settings.node.as_deref())?, storages(&layout, None, agent.settings.storages));
     let signals = Signals::new()?;
     let node = wire::node(&options, &(Arc::new(SystemClock::new()) as Arc<dyn Clock>)).await?;
     println!("{}", serde_json::json!({ "node": options.node, "pid": std::process::id() }));
