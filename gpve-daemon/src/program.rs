@@ -1,6 +1,7 @@
 //! The command line of the server.
 
 mod manual;
+mod readiness;
 
 use std::io::{BufRead, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -333,6 +334,7 @@ async fn serve(run: Run, settings: Settings) -> Result<()> {
     let addresses: Vec<String> = server.listening.addresses.iter().map(|a| format!("https://{a}")).collect();
     let metrics = server.metrics().map(|a| format!("http://{a}/metrics"));
     println!("{}", serde_json::json!({ "listening": addresses, "metrics": metrics, "node": options.node.node, "pid": std::process::id() }));
+    readiness::tell();
     signals.wait().await;
     tracing::info!("stopping; guests keep running");
     server.stop().await;
@@ -351,6 +353,7 @@ async fn keep_guests(run: AgentRun, agent: AgentSettings) -> Result<()> {
     let signals = Signals::new()?;
     let node = wire::node(&options, &(Arc::new(SystemClock::new()) as Arc<dyn Clock>)).await?;
     println!("{}", serde_json::json!({ "node": options.node, "pid": std::process::id() }));
+    readiness::tell();
     signals.wait().await;
     tracing::info!("stopping; guests keep running");
     node.close();

@@ -123,18 +123,6 @@ class Host:
         gpve.expect(status == 0, "%s: %d %s" % (" ".join(command), status, said))
         return said
 
-    def until_ok(self, *command, stdin=None):
-        """Repeats a command until it succeeds: a service that runs may not listen yet."""
-        said = [None]
-
-        def works():
-            status, said[0] = self.try_(*command, stdin=stdin)
-            return status == 0
-        try:
-            gpve.until(" ".join(command), works, gpve.START_S)
-        except TimeoutError as e:
-            raise TimeoutError("%s; it said: %s" % (e, said[0])) from None
-
     def give(self, path):
         """Puts a file into its /root."""
         shutil.copy(path, os.path.join("/proc/%d/root/root" % self.first, os.path.basename(path)))
@@ -145,6 +133,9 @@ class Host:
 
     def main_pid(self):
         return int(self("systemctl", "show", "--value", "-p", "MainPID", "gpve-server"))
+
+    def is_active(self):
+        return self.try_("systemctl", "is-active", "gpve-server")[0] == 0
 
     def guest(self):
         """Process id of the one guest, or None."""
@@ -161,7 +152,8 @@ class Host:
         said = self("cat", DATA + "/initial-login")
         password = re.search(r"^password +(\S+)", said, re.M).group(1)
         words = ("gpvectl", "--server", "https://localhost:8006", "--ca-file", DATA + "/pki/ca.crt", "login", "--password-file", "-")
-        self.until_ok(*words, stdin=password + "\n")
+        # Once: a service that has started listens.
+        self(*words, stdin=password + "\n")
 
     def phase(self):
         status, said = self.try_("gpvectl", "vm", "show", "one", "-o", "json")
@@ -198,9 +190,14 @@ def installed(steps, host, package):
     with steps.step("install: it is enabled, runs, and says where the login is", needed=True):
         said = host("dpkg", "-i", package)
         gpve.expect(DATA + "/initial-login" in said and "password " not in said, said)
-        gpve.until("the service", lambda: host.try_("systemctl", "is-active", "gpve-server")[0] == 0, gpve.START_S)
+        gpve.expect(host.is_active(), "it is not active")
         host("systemctl", "is-enabled", "gpve-server")
         host.log_in()
+    with steps.step("restart: ends when the new server listens, not before"):
+        for service in ("server", "agent"):
+            gpve.expect(host("systemctl", "show", "--value", "-p", "Type", "gpve-" + service).strip() == "notify", service)
+        host("systemctl", "restart", "gpve-server")
+        host("gpvectl", "vm", "list")
     with steps.step("install: what is secret is root's alone"):
         for path, mode in (("/initial-login", "600"), ("/server.db", "600"), ("/node.db", "600"), ("/pki", "700")):
             gpve.expect(host("stat", "-c", "%a %U", DATA + path).split() == [mode, "root"], path + ": " + host("stat", "-c", "%a %U", DATA + path))
@@ -230,7 +227,7 @@ def upgraded(steps, host, package, guest):
     with steps.step("crash: systemd starts it again, the guest is the same one"):
         before = host.main_pid()
         host("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "gpve-server")
-        gpve.until("a new server", lambda: host.main_pid() not in (0, before), gpve.START_S)
+        gpve.until("a new server", lambda: host.main_pid() not in (0, before) and host.is_active(), gpve.START_S)
         host.log_in()
         gpve.expect((host.guest(), host.phase()) == (guest, "Running"), "%s, not %s; %s" % (host.guest(), guest, host.phase()))
 
@@ -240,7 +237,7 @@ def removed(steps, host, package, guest):
         said = host("dpkg", "-r", "gpve")
         gpve.expect("1 guests keep running" in said, said)
         gpve.expect(host.guest() == guest, "the guest ended")
-        gpve.expect(host.try_("systemctl", "is-active", "gpve-server")[0] != 0 and not host.exists("/usr/bin/gpve"), "the server is there")
+        gpve.expect(not host.is_active() and not host.exists("/usr/bin/gpve"), "the server is there")
     with steps.step("purge: refused while a guest runs"):
         status, said = host.try_("dpkg", "-P", "gpve")
         gpve.expect(status != 0 and "purge again" in said, "%d %s" % (status, said))

@@ -144,7 +144,9 @@ fn an_agent_keeps_its_hosts_guests_without_an_api() {
     let dir = tempfile::tempdir().unwrap();
     let text = "apiVersion: gpve.io/v1\nkind: AgentConfiguration\nagent: {nodeName: node-01}\n";
     let path = file(&dir, "agent.yaml", text);
+    let manager = std::os::unix::net::UnixDatagram::bind(dir.path().join("notify")).unwrap();
     let mut agent = Command::new(program())
+        .env("NOTIFY_SOCKET", dir.path().join("notify"))
         .args(["agent", "run", "--sim", "--config"])
         .arg(&path)
         .arg("--data-dir")
@@ -156,9 +158,13 @@ fn an_agent_keeps_its_hosts_guests_without_an_api() {
     let mut line = String::new();
     BufReader::new(agent.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+    let mut word = [0; 16];
+    // Only if it said that it is ready: an agent that ended will tell nothing more.
+    let told = if ready.is_object() { manager.recv(&mut word).unwrap() } else { 0 };
     let pid = rustix::process::Pid::from_child(&agent);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let ended = agent.wait().unwrap();
     assert_eq!(ready["node"], "node-01", "{line}");
+    assert_eq!(&word[..told], b"READY=1");
     assert!(ended.success(), "{ended:?}");
 }
