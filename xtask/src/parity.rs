@@ -1,8 +1,10 @@
 //! The table of operations and doors: which test proves that an operation can be reached from Rust, Python, C, HTTP and the command line.
 //!
-//! `xtask/parity.txt` names a test, or says why there is none, for each operation of the engine and each door; `docs/parity.md` is made
-//! from it. The check fails when the engine has an operation that the table lacks, when a named test is not there, and when the page is
-//! not what the table gives.
+//! `xtask/parity.txt` names a test, or says why there is none, for each operation of the engine and each door; `docs/parity.md` and the
+//! READMEs' tables are made from it. The check fails when the engine has an operation that the table lacks, when a named test is not
+//! there, and when a page is not what the table gives.
+
+mod readme;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -60,14 +62,23 @@ pub(crate) fn check() -> Result {
     if fs::read_to_string(place::root().join(PAGE)).ok().as_deref() != Some(&page(&operations, &table)) {
         gaps.push(format!("{PAGE} is not what {TABLE} gives: run `cargo xtask parity`"));
     }
+    for (file, is, shall) in readme::all(&operations, &table)? {
+        if is != shall {
+            gaps.push(format!("{file}: its table is not what {TABLE} gives: run `cargo xtask parity`"));
+        }
+    }
     if gaps.is_empty() { Ok(()) } else { Err(Failure::new(gaps.join("\n"))) }
 }
 
-/// Writes the page.
+/// Writes the page, and the tables of the READMEs.
 pub(crate) fn write() -> Result {
     let (operations, table) = read()?;
     let path = place::root().join(PAGE);
-    fs::write(&path, page(&operations, &table)).context(path.display())
+    fs::write(&path, page(&operations, &table)).context(path.display())?;
+    for (file, _, shall) in readme::all(&operations, &table)? {
+        fs::write(place::root().join(file), shall).context(file)?;
+    }
+    Ok(())
 }
 
 fn read() -> Result<(Vec<String>, Table)> {
