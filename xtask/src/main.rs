@@ -13,6 +13,7 @@ mod place;
 mod program;
 mod suite;
 mod tally;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   test [STEP]     install what is missing, run every test (or the steps whose names hold STEP)
   ci              what continuous integration runs: the same, built outside of the clone
   layers          check which crate uses which, and who touches processes, clocks and wires
-  parity          write docs/parity.md: which test proves which operation through which door
+  parity          write docs/parity.md and the READMEs' tables: which test proves which operation through which door
   bench [NAME]    measure, and write docs/benchmarks.md
   package [--tarball | --sbom]
                   make the Debian package, a tarball of the same files, or the bill of materials; GPVE_BIN names a program that is built

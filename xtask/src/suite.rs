@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test of the project, in the order in which failures are cheapest to find.
 
+mod book;
 mod c;
 mod fuzz;
 mod minimum_rust;
@@ -75,6 +76,7 @@ const STEPS: &[(&str, Step)] = &[
         let doc = suite.cargo(&["doc", "--workspace", "--no-deps", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings");
         suite.check(tally, "documentation", doc)
     }),
+    ("book", |suite, tally| book::run(suite, tally)),
     ("packages", |suite, tally| packages::run(suite, tally)),
     ("dependencies", |suite, tally| suite.dependencies(tally)),
     ("fuzz", |suite, tally| fuzz::run(suite, tally)),
