@@ -69,6 +69,7 @@ const NEEDS: &[Need] = &[
     need(Purpose::Tests, Probe::Program("ping"), &["iputils-ping"]),
     need(Purpose::Tests, Probe::Program("mkfs.ext4"), &["e2fsprogs"]),
     need(Purpose::Tests, Probe::Program("debootstrap"), &["debootstrap"]),
+    need(Purpose::Tests, Probe::Program("buildah"), &["buildah"]),
     // The module, not the program: Debian splits it from Python.
     need(Purpose::Tests, Probe::File("/usr/lib/python3/dist-packages/pip"), &["python3", "python3-venv", "python3-pip"]),
     need(Purpose::Benchmarks, Probe::Program("etcd"), &["etcd-server"]),

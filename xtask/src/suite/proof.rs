@@ -8,13 +8,14 @@ use crate::place;
 use crate::program::{Program, say};
 use crate::tally::Tally;
 
-const OF_THE_PACKAGE: &str = "deploy/debian/test/lifecycle.py";
+/// Proofs beside what they test: the Debian package, the container files.
+const OF_DEPLOYMENT: &[&str] = &["deploy/debian/test/lifecycle.py", "deploy/docker/test/images.py"];
 
 /// Runs the proofs: programs under `proof/` that use the built server as a stranger would, each in a language of its own.
 ///
 /// A proof is an executable file or a Python file directly under `proof/`, its name not starting with `_`. It finds the server's program
 /// in `GPVE_BIN`, the guest image's directory in `GPVE_GUEST`, prints `PASS name`, `FAIL name: why` or `SKIP name: why` per step, and
-/// ends with 0 if nothing failed. The Debian package's test is one, beside what it tests. Python proofs run in an environment with the packages of `proof/requirements.txt`.
+/// ends with 0 if nothing failed. Those of [`OF_DEPLOYMENT`] are proofs too. Python proofs run in an environment with the packages of `proof/requirements.txt`.
 pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
     let proofs = proofs()?;
     if proofs.is_empty() {
@@ -41,7 +42,7 @@ pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
 fn proofs() -> Result<Vec<PathBuf>> {
     use std::os::unix::fs::PermissionsExt as _;
     let Ok(entries) = fs::read_dir(place::root().join("proof")) else { return Ok(Vec::new()) };
-    let mut proofs: Vec<PathBuf> = [place::root().join(OF_THE_PACKAGE)].into_iter().filter(|path| path.is_file()).collect();
+    let mut proofs: Vec<PathBuf> = OF_DEPLOYMENT.iter().map(|path| place::root().join(path)).collect();
     for entry in entries {
         let entry = entry?;
         let (path, metadata) = (entry.path(), entry.metadata()?);
