@@ -36,6 +36,40 @@ fn gpve_qmp() {
     is_as_recorded("gpve-qmp", &["testing"]);
 }
 
+#[test]
+fn gpve_store() {
+    is_as_recorded("gpve-store", &[]);
+}
+
+#[test]
+fn gpve_auth() {
+    is_as_recorded("gpve-auth", &[]);
+}
+
+#[test]
+fn gpve_api() {
+    is_as_recorded("gpve-api", &["client"]);
+}
+
+#[test]
+fn gpve() {
+    is_as_recorded("gpve", &[]);
+}
+
+#[test]
+fn gpve_daemon() {
+    is_as_recorded("gpve-daemon", &[]);
+}
+
+#[test]
+fn every_published_crate_is_recorded() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let members = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    for crate_name in members.filter(|name| name.starts_with("gpve") && root.join(name).join("src/lib.rs").is_file()) {
+        assert!(root.join(format!("xtask/public-api/{crate_name}.txt")).is_file(), "no test records the public API of {crate_name}");
+    }
+}
+
 fn is_as_recorded(package: &str, features: &[&str]) {
     let json = match rustdoc(package, features) {
         Ok(json) => json,
