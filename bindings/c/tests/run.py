@@ -2,7 +2,8 @@
 """Builds the C and C++ tests, the examples and the bench against an installed libgpve, as a stranger would, and runs them: plainly, under
 AddressSanitizer and under valgrind.
 
-    run.py PREFIX    the library is what stage.sh put there; GPVE_BIN is a server's program, GPVE_GUEST the guest image's directory
+    run.py all PREFIX          the library is what stage.sh put there; GPVE_BIN is a server's program, GPVE_GUEST the guest image's directory
+    run.py installed PREFIX    only what tells that it is well installed, by cargo cinstall: names, header, version, programs by pkg-config
 
 Prints PASS, FAIL or SKIP per test. Python 3.9+, standard library only.
 """
@@ -33,13 +34,13 @@ MODES = {
 
 class Tests:
     def __init__(self, prefix, work):
-        self.prefix, self.work, self.failed = prefix, work, 0
+        self.prefix, self.work, self.failed, self.by = prefix, work, 0, ""
         os.environ["PKG_CONFIG_PATH"] = str(prefix / "lib/pkgconfig")
         os.environ["LD_LIBRARY_PATH"] = str(prefix / "lib")
 
     def say(self, verdict, name, why=""):
         self.failed += verdict == "FAIL"
-        print(" ".join([verdict, name + ":" * bool(why), " ".join(str(why).split())[:800]]).strip(), flush=True)
+        print(" ".join([verdict, self.by + name + ":" * bool(why), " ".join(str(why).split())[:800]]).strip(), flush=True)
 
     def call(self, name, command, **more):
         """Whether the command succeeded; else why not."""
@@ -238,12 +239,29 @@ def run_all(tests):
     bench(tests)
 
 
+def run_installed(tests):
+    tests.by = "cinstalled: "
+    exports(tests)
+    ours, installed = (HERE.parent / "include/gpve.h").read_text(), (tests.prefix / "include/gpve.h").read_text()
+    tests.say("FAIL" if ours != installed else "PASS", "the header is ours")
+    told = tests.call("pkg-config", ["pkg-config", "--modversion", "gpve"])
+    version = re.search(r'^version = "(.*)"', (HERE.parent / "Cargo.toml").read_text(), re.M).group(1)
+    tests.say("PASS" if told and told.strip() == version else "FAIL", "the version is the library's", told or "")
+    soname = tests.call("soname", ["objdump", "-p", tests.prefix / "lib/libgpve.so"]) or ""
+    tests.say("PASS" if "libgpve.so." + version.rpartition(".")[0] + "\n" in soname else "FAIL", "the soname is that of the minor version")
+    tests.run("plain", HERE / "header.cpp", ["DIR"])
+    with simulated_server(tests) as server:
+        examples(tests, server)
+    static(tests)
+
+
 def main():
-    if len(sys.argv) != 2:
+    runs = {"all": run_all, "installed": run_installed}
+    if len(sys.argv) != 3 or sys.argv[1] not in runs:
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory(prefix="gpve-c-build-") as work:
-        tests = Tests(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(work))
-        run_all(tests)
+        tests = Tests(pathlib.Path(sys.argv[2]).resolve(), pathlib.Path(work))
+        runs[sys.argv[1]](tests)
     sys.exit(1 if tests.failed else 0)
 
 
