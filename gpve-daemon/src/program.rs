@@ -29,7 +29,7 @@ const DEFAULT_PORTS: [u16; 2] = [8006, 8443];
 /// Port of the figures for Prometheus.
 const DEFAULT_METRICS_PORT: u16 = 9090;
 
-/// gpve: virtual machines and virtual Kubernetes clusters as equal guests.
+/// gpve: virtual machines, by a server with an API, an agent without one, and a command line.
 #[derive(Debug, Parser)]
 #[command(name = "gpve", version, propagate_version = true)]
 struct Program {
