@@ -32,7 +32,7 @@ pub enum Method {
     Post,
     /// Changes or replaces.
     Put,
-    /// Applies (native dialect only).
+    /// Applies, or changes a field (native dialect only).
     Patch,
     /// Removes.
     Delete,

@@ -12,15 +12,17 @@ mod problem;
 mod request;
 mod task;
 mod time;
+mod volume;
 mod watch;
 
 pub use labels::{LabelSelector, LabelSelectorError};
 pub use list::{Continue, ContinueError, List, ListMeta};
 pub use object::{ApplyDocument, GuestSummary, Metadata, MetadataInput, VmDocument, VmObject, VmStatusView};
 pub use problem::Problem;
-pub use request::{CloneRequest, ResizeRequest, SnapshotRequest, SnapshotView};
+pub use request::{CloneRequest, ResizeRequest, SnapshotPatch, SnapshotRequest, SnapshotView};
 pub use task::{Task, TaskLine, TaskPhase};
 pub use time::Rfc3339;
+pub use volume::{VolumeRequest, VolumeView};
 pub use watch::{Frames, WatchEvent, WatchType};
 
 /// Version of the objects.

@@ -9,6 +9,7 @@ mod output;
 mod session;
 mod task;
 mod vm;
+mod volume;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ impl Ctx {
     async fn run(&self, command: Command) -> Result<()> {
         match command {
             Command::Vm { command } => vm::run(self, command).await,
+            Command::Volume { command } => volume::run(self, command).await,
             Command::Apply { file, manager, force, dry_run } => manifest::apply(self, &file, &manager, force, dry_run).await,
             Command::Get { kind, name, watch } => manifest::get(self, &kind, name.as_deref(), watch).await,
             Command::Delete { file, force } => manifest::delete(self, &file, force).await,
@@ -140,6 +142,14 @@ impl Ctx {
 /// A text of an answer by JSON pointer; empty when it is not there.
 fn text<'j>(answer: &'j Json, pointer: &str) -> &'j str {
     answer.pointer(pointer).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// A document with those of the fields that were given.
+fn given<const N: usize>(mut document: Json, fields: [(&str, Option<Json>); N]) -> Json {
+    for (field, value) in fields.into_iter().filter_map(|(field, value)| Some((field, value?))) {
+        document[field] = value;
+    }
+    document
 }
 
 fn input(field: &str, why: impl std::fmt::Display) -> Error {

@@ -36,7 +36,7 @@ pub use gpve_api::client;
 pub use gpve_api::v1;
 pub use gpve_core::error::{Error, ErrorKind, Result, Retry};
 pub use gpve_core::ports::ByteStream;
-pub use gpve_core::types::GuestPhase;
+pub use gpve_core::types::{GuestPhase, Vmid};
 pub use gpve_storage::DirConfig;
 pub use linux_host::LinuxHost;
 pub use local::{Local, LocalBuilder};

@@ -4,6 +4,7 @@
 
 mod guest;
 mod snapshot;
+mod storage;
 mod task;
 mod watch;
 
@@ -91,10 +92,15 @@ impl Asked {
             Op::V1VmAction => guest::action(self).await,
             Op::V1VmClone => guest::clone(self).await,
             Op::V1VmResizeDisk => guest::resize(self).await,
+            Op::V1VmTemplate => guest::template(self).await,
             Op::V1SnapshotList => snapshot::list(self),
             Op::V1SnapshotCreate => snapshot::create(self).await,
+            Op::V1SnapshotDescribe => snapshot::describe(self).await,
             Op::V1SnapshotDelete => snapshot::delete(self).await,
             Op::V1SnapshotRollback => snapshot::rollback(self).await,
+            Op::V1VolumeList => storage::list(self).await,
+            Op::V1VolumeCreate => storage::create(self).await,
+            Op::V1VolumeDelete => storage::delete(self).await,
             Op::V1TaskList => task::list(self),
             Op::V1TaskRead => task::read(self).await,
             Op::V1TaskLog => task::log(self).await,

@@ -68,6 +68,9 @@ typedef struct gpve_machines gpve_machines;
 // The virtual machines of this host, without a server.
 typedef struct gpve_node gpve_node;
 
+// One storage's volumes: those of guests, those that no guest uses yet, and images.
+typedef struct gpve_storage gpve_storage;
+
 // A stream of changes that reconnects by itself and misses nothing.
 typedef struct gpve_watch gpve_watch;
 
@@ -130,6 +133,27 @@ enum gpve_status gpve_client_machines(const struct gpve_client *client,
                                       const char *namespace_,
                                       struct gpve_machines **machines,
                                       struct gpve_error **error);
+
+// Machines of all namespaces by number, as gpve_machines_list gives those of one. Free `list` with gpve_string_free. Blocks for some
+// exchanges. Any thread.
+enum gpve_status gpve_client_list(const struct gpve_client *client,
+                                  const char *selector,
+                                  char **list,
+                                  struct gpve_error **error);
+
+// Changes of machines of all namespaces, as gpve_machines_watch gives those of one. Does not block. Any thread.
+enum gpve_status gpve_client_watch(const struct gpve_client *client,
+                                   const char *selector,
+                                   const char *resource_version,
+                                   struct gpve_watch **watch,
+                                   struct gpve_error **error);
+
+// The task of that id, which an earlier gpve_job_id gave: to wait for it again, in another process too. Nothing is asked yet. Does not
+// block. Any thread.
+enum gpve_status gpve_client_job(const struct gpve_client *client,
+                                 const char *id,
+                                 struct gpve_job **job,
+                                 struct gpve_error **error);
 
 // Frees a client; nothing for NULL. GPVE_STATUS_INVALID_INPUT for what can be seen to be no client. Any thread, while no other uses it.
 enum gpve_status gpve_client_free(struct gpve_client *client);
@@ -310,6 +334,14 @@ enum gpve_status gpve_machines_clone(const struct gpve_machines *machines,
                                      struct gpve_job **job,
                                      struct gpve_error **error);
 
+// Makes a stopped one without snapshots a template: it starts no more, and linked copies are made of it. With `disk` ("scsi0"), unless NULL,
+// only that disk becomes a base, and it stays a machine. `job`, unless NULL, gets its task. Blocks until it is accepted, not until it is done. Any thread.
+enum gpve_status gpve_machines_template(const struct gpve_machines *machines,
+                                        const char *name,
+                                        const char *disk,
+                                        struct gpve_job **job,
+                                        struct gpve_error **error);
+
 // Grows a disk. `document` is JSON, {"disk": "scsi0", "size": "20Gi"}; "+5Gi" adds to it. `job`, unless NULL, gets its task. Blocks until it is accepted, not until it is done. Any thread.
 enum gpve_status gpve_machines_resize(const struct gpve_machines *machines,
                                       const char *name,
@@ -330,6 +362,14 @@ enum gpve_status gpve_machines_snapshot(const struct gpve_machines *machines,
                                         const char *document,
                                         struct gpve_job **job,
                                         struct gpve_error **error);
+
+// Changes a snapshot's description. `job`, unless NULL, gets its task. Blocks until it is accepted, not until it is done. Any thread.
+enum gpve_status gpve_machines_describe_snapshot(const struct gpve_machines *machines,
+                                                 const char *name,
+                                                 const char *snapshot,
+                                                 const char *description,
+                                                 struct gpve_job **job,
+                                                 struct gpve_error **error);
 
 // Deletes a snapshot. `job`, unless NULL, gets its task. Blocks until it is accepted, not until it is done. Any thread.
 enum gpve_status gpve_machines_delete_snapshot(const struct gpve_machines *machines,
@@ -400,6 +440,56 @@ enum gpve_status gpve_node_client(const struct gpve_node *node, struct gpve_clie
 // directory. Its clients, which are still to be freed, get errors from then on. Blocks until its stores are closed. Any thread, while
 // no other uses it; not from a gpve_machine_test.
 enum gpve_status gpve_node_free(struct gpve_node *node);
+
+// What gpve_machines_create would do, as JSON: {"verb": "create", "vmid": 100, "node": "…", "steps": ["…"], "spec": {…}}. Nothing is done, and
+// a number that was not asked for is not kept. Free `plan` with gpve_string_free. Blocks for an exchange. Any thread.
+enum gpve_status gpve_machines_plan_create(const struct gpve_machines *machines,
+                                           const char *document,
+                                           char **plan,
+                                           struct gpve_error **error);
+
+// What gpve_machines_apply would do, as JSON; "changes" names the fields, and without "steps" it is so already. Nothing is done. Free
+// `plan` with gpve_string_free. Blocks for an exchange. Any thread.
+enum gpve_status gpve_machines_plan_apply(const struct gpve_machines *machines,
+                                          const char *name,
+                                          const char *document,
+                                          const char *manager,
+                                          bool force,
+                                          char **plan,
+                                          struct gpve_error **error);
+
+// The storage called `name`; with `node`, unless NULL, the one of that node, which is needed where several have one of that name. Nothing
+// is asked yet. Does not block. Any thread.
+enum gpve_status gpve_client_storage(const struct gpve_client *client,
+                                     const char *name,
+                                     const char *node,
+                                     struct gpve_storage **storage,
+                                     struct gpve_error **error);
+
+// Its volumes by name, read now, as JSON: [{"id": "local:100/vm-100-disk-0.qcow2", "format": "qcow2", "size": "8Gi", "vmid": 100, …}]; only those of
+// the guest of number `vmid`, unless that is 0. Free `list` with gpve_string_free. Blocks for an exchange. Any thread.
+enum gpve_status gpve_storage_volumes(const struct gpve_storage *storage,
+                                      uint32_t vmid,
+                                      char **list,
+                                      struct gpve_error **error);
+
+// Makes an empty volume. `document` is JSON, {"vmid": 100, "size": "8Gi"}: for which guest, which need not exist, and how large; further: "name", the
+// first free one unless given, which the task's log tells, and "format". `job`, unless NULL, gets its task. Blocks until it is accepted,
+// not until it is done. Any thread.
+enum gpve_status gpve_storage_create_volume(const struct gpve_storage *storage,
+                                            const char *document,
+                                            struct gpve_job **job,
+                                            struct gpve_error **error);
+
+// Deletes a volume, by its id or its name on the storage, that no guest uses: otherwise GPVE_STATUS_FAILED_PRECONDITION. `job`, unless NULL,
+// gets its task. Blocks until it is accepted, not until it is done. Any thread.
+enum gpve_status gpve_storage_delete_volume(const struct gpve_storage *storage,
+                                            const char *volume,
+                                            struct gpve_job **job,
+                                            struct gpve_error **error);
+
+// Frees it; nothing for NULL. GPVE_STATUS_INVALID_INPUT for what can be seen to be something else. Any thread, while no other uses it.
+enum gpve_status gpve_storage_free(struct gpve_storage *storage);
 
 // The version of the library, such as "0.1.0". Belongs to the library. Any thread, any time.
 const char *gpve_version(void);

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use engine::client::{Client, Endpoint, Session, Trust};
 
 use crate::error::{gpve_error, gpve_status};
+use crate::job::gpve_job;
 use crate::machines::gpve_machines;
 use crate::raw::{self, Caller, Object};
 use crate::runtime::Runtime;
+use crate::watch::gpve_watch;
 
 /// A client of a server, or of a node in this process. What is made of it keeps what it needs: handles are freed in any order.
 pub struct gpve_client {
@@ -80,6 +82,64 @@ pub unsafe extern "C" fn gpve_client_machines(
         let client = c.object(client)?;
         let machines = client.client.virtual_machines(c.text(namespace_, "namespace_")?);
         out.hand_over(gpve_machines { runtime: Arc::clone(&client.runtime), machines });
+        Ok(())
+    })
+}
+
+/// Machines of all namespaces by number, as gpve_machines_list gives those of one. Free `list` with gpve_string_free. Blocks for some
+/// exchanges. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gpve_client_list(
+    client: *const gpve_client,
+    selector: *const c_char,
+    list: *mut *mut c_char,
+    error: *mut *mut gpve_error,
+) -> gpve_status {
+    // SAFETY: the header says what each pointer must be.
+    let c = unsafe { Caller::new("gpve_client_list", error) };
+    c.run(|| {
+        let out = c.pointer(list, "list")?;
+        let client = c.object(client)?;
+        out.json(&client.runtime.wait(client.client.list(None, c.text_or_none(selector, "selector")?))??)
+    })
+}
+
+/// Changes of machines of all namespaces, as gpve_machines_watch gives those of one. Does not block. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gpve_client_watch(
+    client: *const gpve_client,
+    selector: *const c_char,
+    resource_version: *const c_char,
+    watch: *mut *mut gpve_watch,
+    error: *mut *mut gpve_error,
+) -> gpve_status {
+    // SAFETY: the header says what each pointer must be.
+    let c = unsafe { Caller::new("gpve_client_watch", error) };
+    c.run(|| {
+        let out = c.pointer(watch, "watch")?;
+        let client = c.object(client)?;
+        let selector = c.text_or_none(selector, "selector")?;
+        let watch = client.client.watch(None, selector, c.text(resource_version, "resource_version")?);
+        out.hand_over(gpve_watch::new(&client.runtime, watch));
+        Ok(())
+    })
+}
+
+/// The task of that id, which an earlier gpve_job_id gave: to wait for it again, in another process too. Nothing is asked yet. Does not
+/// block. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gpve_client_job(
+    client: *const gpve_client,
+    id: *const c_char,
+    job: *mut *mut gpve_job,
+    error: *mut *mut gpve_error,
+) -> gpve_status {
+    // SAFETY: the header says what each pointer must be.
+    let c = unsafe { Caller::new("gpve_client_job", error) };
+    c.run(|| {
+        let out = c.pointer(job, "job")?;
+        let client = c.object(client)?;
+        out.hand_over(gpve_job::new(&client.runtime, client.client.job(c.text(id, "id")?)));
         Ok(())
     })
 }

@@ -14,7 +14,7 @@ use engine::v1::Task;
 use serde_json::json;
 
 use crate::error::{gpve_error, gpve_status};
-use crate::raw::{self, Caller, Object, UserData};
+use crate::raw::{self, Caller, Object, Slot, UserData};
 use crate::runtime::{Runtime, within};
 
 /// A change that a task carries out. Freeing it leaves the task alone.
@@ -32,6 +32,12 @@ impl Object for gpve_job {
 impl gpve_job {
     pub(crate) fn new(runtime: &Arc<Runtime>, job: Job) -> Self {
         Self { runtime: Arc::clone(runtime), id: job.id().map(raw::c_text), job }
+    }
+
+    /// Does what makes a task, and hands over its job.
+    pub(crate) fn begin(runtime: &Arc<Runtime>, out: &Slot<*mut Self>, work: impl Future<Output = Result<Job>>) -> Result<()> {
+        out.hand_over(Self::new(runtime, runtime.wait(work)??));
+        Ok(())
     }
 
     /// Waits, and tells between two looks at the task, so that what is told may block.

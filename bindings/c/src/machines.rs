@@ -28,14 +28,13 @@ impl Object for gpve_machines {
 }
 
 impl gpve_machines {
-    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.wait(work)?
     }
 
     /// Does what makes a task.
     fn task(&self, job: &Slot<*mut gpve_job>, work: impl Future<Output = Result<Job>>) -> Result<()> {
-        job.hand_over(gpve_job::new(&self.runtime, self.wait(work)?));
-        Ok(())
+        gpve_job::begin(&self.runtime, job, work)
     }
 
     /// Does what changes an object.
@@ -319,6 +318,27 @@ pub unsafe extern "C" fn gpve_machines_clone(
     })
 }
 
+/// Makes a stopped one without snapshots a template: it starts no more, and linked copies are made of it. With `disk` ("scsi0"), unless NULL,
+/// only that disk becomes a base, and it stays a machine. `job`, unless NULL, gets its task. Blocks until it is accepted, not until it is done. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gpve_machines_template(
+    machines: *const gpve_machines,
+    name: *const c_char,
+    disk: *const c_char,
+    job: *mut *mut gpve_job,
+    error: *mut *mut gpve_error,
+) -> gpve_status {
+    // SAFETY: the header says what each pointer must be.
+    let c = unsafe { Caller::new("gpve_machines_template", error) };
+    c.run(|| {
+        let out = c.pointer_or_none(job);
+        let vms = c.object(machines)?;
+        let name = c.text(name, "name")?;
+        let disk = c.text_or_none(disk, "disk")?;
+        vms.task(&out, vms.machines.template(name, disk))
+    })
+}
+
 /// Grows a disk. `document` is JSON, {"disk": "scsi0", "size": "20Gi"}; "+5Gi" adds to it. `job`, unless NULL, gets its task. Blocks until it is accepted, not until it is done. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gpve_machines_resize(
@@ -374,6 +394,27 @@ pub unsafe extern "C" fn gpve_machines_snapshot(
         let name = c.text(name, "name")?;
         let document = c.json(document, "document")?;
         vms.task(&out, vms.machines.snapshot(name, &document))
+    })
+}
+
+/// Changes a snapshot's description. `job`, unless NULL, gets its task. Blocks until it is accepted, not until it is done. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gpve_machines_describe_snapshot(
+    machines: *const gpve_machines,
+    name: *const c_char,
+    snapshot: *const c_char,
+    description: *const c_char,
+    job: *mut *mut gpve_job,
+    error: *mut *mut gpve_error,
+) -> gpve_status {
+    // SAFETY: the header says what each pointer must be.
+    let c = unsafe { Caller::new("gpve_machines_describe_snapshot", error) };
+    c.run(|| {
+        let out = c.pointer_or_none(job);
+        let vms = c.object(machines)?;
+        let name = c.text(name, "name")?;
+        let (snapshot, description) = (c.text(snapshot, "snapshot")?, c.text(description, "description")?);
+        vms.task(&out, vms.machines.describe_snapshot(name, snapshot, description))
     })
 }
 

@@ -90,11 +90,16 @@ static inline gpve_node *open_node(const char *directory, int simulated) {
     return node;
 }
 
+static inline gpve_client *client_of(const gpve_node *node) {
+    gpve_client *client = NULL;
+    OK(gpve_node_client(node, &client, &error));
+    return client;
+}
+
 /* The machines of "default". */
 static inline gpve_machines *machines_of(const gpve_node *node) {
-    gpve_client *client = NULL;
+    gpve_client *client = client_of(node);
     gpve_machines *machines = NULL;
-    OK(gpve_node_client(node, &client, &error));
     OK(gpve_client_machines(client, "default", &machines, &error));
     /* What was made of it keeps what it needs. */
     CHECK(gpve_client_free(client) == GPVE_STATUS_OK);
@@ -113,6 +118,15 @@ static inline void finish(gpve_job *job) {
         gpve_job *job = NULL;                                                        \
         OK(call);                                                                    \
         finish(job);                                                                 \
+    } while (0)
+
+/* What the pointer names in the document is this text. */
+#define EXPECT(document, pointer, expected)                                          \
+    do {                                                                             \
+        char *part_ = NULL;                                                          \
+        OK(gpve_document_get(document, pointer, &part_, &error));                    \
+        if (!part_ || strcmp(part_, expected) != 0) check_fail(__FILE__, __LINE__, part_ ? part_ : "nothing"); \
+        gpve_string_free(part_);                                                     \
     } while (0)
 
 static inline void expect_phase(const gpve_machines *machines, const char *name, const char *phase) {

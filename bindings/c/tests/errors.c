@@ -4,6 +4,7 @@
 static gpve_node *node;
 static gpve_client *client;
 static gpve_machines *machines;
+static gpve_storage *storage;
 static const char *const BAD_TEXT = "\xff\xfe";
 
 static void options_are_refused_by_name(void) {
@@ -56,6 +57,12 @@ static void documents_are_refused_by_field(void) {
     REFUSES("document", gpve_machines_clone(machines, "web", "{\"colour\": 1}", NULL, &error));
     REFUSES("document", gpve_machines_resize(machines, "web", "{}", NULL, &error));
     REFUSES("document", gpve_machines_snapshot(machines, "web", "[]", NULL, &error));
+    REFUSES("document", gpve_machines_plan_create(machines, "{", &machine, &error));
+    REFUSES("memory", gpve_machines_plan_create(machines, "{\"metadata\": {\"name\": \"web\"}, \"spec\": {\"memory\": {\"size\": \"1Mi\"}}}", &machine, &error));
+    REFUSES("document", gpve_storage_create_volume(storage, "{\"size\": \"1Gi\"}", NULL, &error));
+    REFUSES("document", gpve_storage_create_volume(storage, "{\"vmid\": 100, \"size\": \"much\"}", NULL, &error));
+    REFUSES("volume", gpve_storage_delete_volume(storage, "a b", NULL, &error));
+    REFUSES("vmid", gpve_storage_volumes(storage, 7, &machine, &error));
 }
 
 static void what_is_not_there_is_not_found(void) {
@@ -76,6 +83,9 @@ static void what_is_not_there_is_not_found(void) {
     FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_snapshot(machines, "nobody", "{\"name\": \"s1\"}", NULL, &error));
     FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_snapshots(machines, "nobody", &text, &error));
     FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_rollback(machines, "nobody", "s1", NULL, &error));
+    FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_describe_snapshot(machines, "nobody", "s1", "", NULL, &error));
+    FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_template(machines, "nobody", NULL, NULL, &error));
+    FAILS(GPVE_STATUS_NOT_FOUND, gpve_storage_delete_volume(storage, "local:100/vm-100-disk-9.raw", NULL, &error));
     FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_delete_snapshot(machines, "nobody", "s1", NULL, &error));
     FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_console(machines, "nobody", 0, &console, &error));
     FAILS(GPVE_STATUS_NOT_FOUND, gpve_machines_wait_phase(machines, "nobody", "Running", 0, NULL, &error));
@@ -108,6 +118,12 @@ static void a_missing_argument_is_named(void) {
     REFUSES("list", gpve_machines_list(machines, NULL, NULL, &error));
     REFUSES("manager", gpve_machines_apply(machines, "web", "{}", NULL, false, NULL, NULL, &error));
     REFUSES("snapshot", gpve_machines_rollback(machines, "web", NULL, NULL, &error));
+    REFUSES("description", gpve_machines_describe_snapshot(machines, "web", "s1", NULL, NULL, &error));
+    REFUSES("disk", gpve_machines_template(machines, "web", "floppy", NULL, &error));
+    REFUSES("manager", gpve_machines_plan_apply(machines, "web", "{}", NULL, false, &text, &error));
+    REFUSES("volume", gpve_storage_delete_volume(storage, NULL, NULL, &error));
+    REFUSES("list", gpve_client_list(client, NULL, NULL, &error));
+    REFUSES("resource_version", gpve_client_watch(client, NULL, NULL, &none, &error));
     REFUSES("is_so", gpve_machines_wait_for(machines, "web", NULL, NULL, 0, NULL, &error));
     REFUSES("resource_version", gpve_machines_watch(machines, NULL, NULL, &none, &error));
     REFUSES("watch", gpve_machines_watch(machines, NULL, "1", NULL, &error));
@@ -126,11 +142,19 @@ static void a_missing_handle_is_refused(void) {
     uint8_t byte = 0;
     gpve_machines *none = NULL;
     gpve_client *nobody = NULL;
+    gpve_job *no_job = NULL;
+    gpve_storage *no_storage = NULL;
     REFUSES("machines", gpve_machines_start(NULL, "web", NULL, &error));
     REFUSES("machines", gpve_machines_list(NULL, NULL, &text, &error));
     REFUSES("client", gpve_client_machines(NULL, "default", &none, &error));
     REFUSES("client", gpve_client_login(NULL, "a", "b", &error));
     REFUSES("node", gpve_node_client(NULL, &nobody, &error));
+    REFUSES("client", gpve_client_list(NULL, NULL, &text, &error));
+    REFUSES("client", gpve_client_job(NULL, "UPID", &no_job, &error));
+    REFUSES("id", gpve_client_job(client, NULL, &no_job, &error));
+    REFUSES("name", gpve_client_storage(client, NULL, NULL, &no_storage, &error));
+    REFUSES("storage", gpve_storage_volumes(NULL, 0, &text, &error));
+    REFUSES("storage", gpve_storage_create_volume(NULL, "{}", NULL, &error));
     REFUSES("job", gpve_job_wait(NULL, 0, NULL, NULL, NULL, &error));
     REFUSES("job", gpve_job_cancel(NULL, &error));
     REFUSES("watch", gpve_watch_next(NULL, 0, &text, &error));
@@ -149,7 +173,7 @@ static void freeing_nothing_does_nothing(void) {
     gpve_string_free(NULL);
     CHECK(gpve_node_free(NULL) == GPVE_STATUS_OK && gpve_client_free(NULL) == GPVE_STATUS_OK);
     CHECK(gpve_machines_free(NULL) == GPVE_STATUS_OK && gpve_job_free(NULL) == GPVE_STATUS_OK);
-    CHECK(gpve_watch_free(NULL) == GPVE_STATUS_OK && gpve_console_free(NULL) == GPVE_STATUS_OK);
+    CHECK(gpve_watch_free(NULL) == GPVE_STATUS_OK && gpve_console_free(NULL) == GPVE_STATUS_OK && gpve_storage_free(NULL) == GPVE_STATUS_OK);
 }
 
 static void a_handle_of_another_kind_is_refused(void) {
@@ -180,7 +204,8 @@ int main(int argc, char **argv) {
     RUN(a_server_that_is_not_there_is_unavailable);
     node = open_node(argv[1], 1);
     machines = machines_of(node);
-    OK(gpve_node_client(node, &client, &error));
+    client = client_of(node);
+    OK(gpve_client_storage(client, "local", NULL, &storage, &error));
     RUN(nobody_logs_in_to_this_process);
     RUN(documents_are_refused_by_field);
     RUN(what_is_not_there_is_not_found);
@@ -190,6 +215,7 @@ int main(int argc, char **argv) {
     RUN(freeing_nothing_does_nothing);
     RUN(a_handle_of_another_kind_is_refused);
     if (!getenv("GPVE_C_VALGRIND")) RUN(a_freed_handle_is_noticed);
+    gpve_storage_free(storage);
     gpve_machines_free(machines);
     gpve_client_free(client);
     gpve_node_free(node);

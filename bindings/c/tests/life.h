@@ -93,22 +93,29 @@ static inline void start_web(const gpve_machines *machines) {
 }
 
 static inline void change_web(const gpve_machines *machines) {
-    char *list = NULL, *text = NULL;
+    char *list = NULL, *copy = NULL;
     DONE(gpve_machines_pause(machines, "web", &job, &error));
     expect_phase(machines, "web", "Paused");
     DONE(gpve_machines_resume(machines, "web", &job, &error));
     DONE(gpve_machines_reset(machines, "web", &job, &error));
     DONE(gpve_machines_snapshot(machines, "web", "{\"name\": \"before\", \"description\": \"so far\"}", &job, &error));
     OK(gpve_machines_snapshots(machines, "web", &list, &error));
-    OK(gpve_document_get(list, "/0/description", &text, &error));
-    CHECK(text && strcmp(text, "so far") == 0);
-    gpve_string_free(text);
+    EXPECT(list, "/0/description", "so far");
+    gpve_string_free(list);
+    DONE(gpve_machines_describe_snapshot(machines, "web", "before", "the first", &job, &error));
+    OK(gpve_machines_snapshots(machines, "web", &list, &error));
+    EXPECT(list, "/0/description", "the first");
     gpve_string_free(list);
     DONE(gpve_machines_resize(machines, "web", "{\"disk\": \"scsi0\", \"size\": \"+64Mi\"}", &job, &error));
     DONE(gpve_machines_rollback(machines, "web", "before", &job, &error));
     DONE(gpve_machines_delete_snapshot(machines, "web", "before", &job, &error));
     DONE(gpve_machines_clone(machines, "web", "{\"name\": \"copy\", \"full\": true}", &job, &error));
     count_machines(machines, NULL, 2);
+    DONE(gpve_machines_template(machines, "copy", "scsi0", &job, &error));
+    DONE(gpve_machines_template(machines, "copy", NULL, &job, &error));
+    OK(gpve_machines_get(machines, "copy", &copy, &error));
+    EXPECT(copy, "/spec/template", "true");
+    gpve_string_free(copy);
     DONE(gpve_machines_delete(machines, "copy", false, &job, &error));
 }
 
@@ -123,7 +130,7 @@ static inline void end_web(const gpve_machines *machines) {
     count_machines(machines, NULL, 0);
 }
 
-/* Every operation of the interface, once. */
+/* Every operation on a machine, once. */
 static inline void live(const gpve_machines *machines) {
     make_web(machines);
     start_web(machines);
@@ -150,6 +157,80 @@ static inline void declare(const gpve_machines *machines) {
     gpve_string_free(machine);
     count_machines(machines, "app=web", 0);
     DONE(gpve_machines_delete(machines, "db", true, &job, &error));
+}
+
+/* What a change would do, and that it is not done. */
+static inline void plan(const gpve_machines *machines) {
+    char *planned = NULL;
+    OK(gpve_machines_plan_create(machines, WEB, &planned, &error));
+    EXPECT(planned, "/verb", "create");
+    EXPECT(planned, "/volumes/0/storage", "local");
+    gpve_string_free(planned);
+    OK(gpve_machines_plan_apply(machines, "db", DB, "ci", false, &planned, &error));
+    EXPECT(planned, "/verb", "create");
+    gpve_string_free(planned);
+    count_machines(machines, NULL, 0);
+    DONE(gpve_machines_apply(machines, "db", DB, "ci", false, NULL, &job, &error));
+    OK(gpve_machines_plan_apply(machines, "db", DB_BIGGER, "ci", false, &planned, &error));
+    EXPECT(planned, "/changes/0", "spec.memory.size");
+    gpve_string_free(planned);
+    FAILS(GPVE_STATUS_CONFLICT, gpve_machines_plan_apply(machines, "db", DB_BIGGER, "other", false, &planned, &error));
+    DONE(gpve_machines_delete(machines, "db", true, &job, &error));
+}
+
+/* A volume that no guest uses is made, listed and deleted; one that a guest uses stays. */
+static inline void keep_volumes(const gpve_client *client) {
+    gpve_machines *machines = NULL;
+    gpve_storage *storage = NULL, *elsewhere = NULL;
+    char *list = NULL, *id = NULL;
+    OK(gpve_client_machines(client, "default", &machines, &error));
+    OK(gpve_client_storage(client, "local", NULL, &storage, &error));
+    make_web(machines);
+    OK(gpve_storage_volumes(storage, 0, &list, &error));
+    OK(gpve_document_get(list, "/0/id", &id, &error));
+    FAILS(GPVE_STATUS_FAILED_PRECONDITION, gpve_storage_delete_volume(storage, id, NULL, &error));
+    gpve_string_free(id);
+    gpve_string_free(list);
+    DONE(gpve_storage_create_volume(storage, "{\"vmid\": 4711, \"size\": \"1Gi\", \"format\": \"raw\"}", &job, &error));
+    OK(gpve_storage_volumes(storage, 4711, &list, &error));
+    EXPECT(list, "/0/size", "1Gi");
+    OK(gpve_document_get(list, "/0/id", &id, &error));
+    DONE(gpve_storage_delete_volume(storage, id, &job, &error));
+    FAILS(GPVE_STATUS_NOT_FOUND, gpve_storage_delete_volume(storage, id, NULL, &error));
+    gpve_string_free(id);
+    gpve_string_free(list);
+    OK(gpve_client_storage(client, "local", "elsewhere", &elsewhere, &error));
+    FAILS(GPVE_STATUS_NOT_FOUND, gpve_storage_volumes(elsewhere, 0, &list, &error));
+    CHECK(gpve_storage_free(elsewhere) == GPVE_STATUS_OK && gpve_storage_free(storage) == GPVE_STATUS_OK);
+    DONE(gpve_machines_delete(machines, "web", false, &job, &error));
+    gpve_machines_free(machines);
+}
+
+/* Machines of all namespaces, and a task that is found again by its id. */
+static inline void find(const gpve_client *client) {
+    gpve_machines *team = NULL;
+    gpve_watch *watch = NULL;
+    gpve_job *begun = NULL, *again = NULL;
+    char *list = NULL, *version = NULL, *event = NULL;
+    OK(gpve_client_list(client, NULL, &list, &error));
+    OK(gpve_document_get(list, "/metadata/resourceVersion", &version, &error));
+    gpve_string_free(list);
+    OK(gpve_client_watch(client, NULL, version, &watch, &error));
+    OK(gpve_client_machines(client, "team", &team, &error));
+    OK(gpve_machines_create(team, WEB, NULL, &begun, &error));
+    OK(gpve_client_job(client, gpve_job_id(begun), &again, &error));
+    finish(again);
+    gpve_job_free(begun);
+    OK(gpve_watch_next(watch, PATIENCE_MS, &event, &error));
+    EXPECT(event, "/object/metadata/namespace", "team");
+    OK(gpve_client_list(client, "app=web", &list, &error));
+    EXPECT(list, "/items/0/metadata/namespace", "team");
+    DONE(gpve_machines_delete(team, "web", false, &job, &error));
+    gpve_string_free(list);
+    gpve_string_free(event);
+    gpve_string_free(version);
+    gpve_watch_free(watch);
+    gpve_machines_free(team);
 }
 
 struct changes {

@@ -3,6 +3,7 @@
 
 static const char *directory;
 static gpve_node *node;
+static gpve_client *client;
 static gpve_machines *machines;
 
 static void versions_agree(void) {
@@ -18,6 +19,9 @@ static void versions_agree(void) {
 static void a_machine_lives_its_whole_life(void) { live(machines); }
 static void documents_are_applied_and_replaced(void) { declare(machines); }
 static void changes_are_told(void) { watch(machines); }
+static void a_plan_does_nothing(void) { plan(machines); }
+static void a_spare_volume_is_made_listed_and_deleted(void) { keep_volumes(client); }
+static void machines_of_every_namespace_are_told_of(void) { find(client); }
 
 static void a_directory_has_one_owner(void) {
     char options[4096];
@@ -137,6 +141,11 @@ int main(int argc, char **argv) {
     RUN(a_machine_lives_its_whole_life);
     RUN(documents_are_applied_and_replaced);
     RUN(changes_are_told);
+    client = client_of(node);
+    RUN(a_plan_does_nothing);
+    RUN(a_spare_volume_is_made_listed_and_deleted);
+    RUN(machines_of_every_namespace_are_told_of);
+    gpve_client_free(client);
     RUN(a_directory_has_one_owner);
     RUN(state_survives_and_clients_of_a_closed_node_are_told);
     RUN(a_task_is_cancelled_while_it_is_told);

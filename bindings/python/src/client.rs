@@ -8,7 +8,10 @@ use pyo3::prelude::*;
 
 use crate::errors::raise;
 use crate::faces;
-use crate::machines::VirtualMachines;
+use crate::job::Job;
+use crate::machines::{VirtualMachines, listing};
+use crate::storage::Storage;
+use crate::watch::Watch;
 use crate::work::Work;
 
 /// A client of the server at `url` (`https://host:8006`), proving who it is by an API token (`user@realm!name=secret`) or `login`.
@@ -23,6 +26,10 @@ pub(crate) struct Client {
 faces! {
     impl Client {
         both {
+            /// Machines of all namespaces by number; of those labels only, if a selector is given (`app=web,tier!=test`).
+            #[pyo3(signature = (selector=None))]
+            fn list / list_sync(&self, selector: Option<String>) { Ok(listing(self.client.clone(), None, selector)) }
+
             /// Logs in with a password; good for two hours.
             fn login / login_sync(&self, user: String, password: String) {
                 let client = self.client.clone();
@@ -44,6 +51,26 @@ faces! {
             #[pyo3(signature = (namespace=String::from("default")))]
             fn virtual_machines(&self, namespace: String) -> VirtualMachines {
                 VirtualMachines::new(&self.client, namespace)
+            }
+
+            /// Changes of machines of all namespaces after `resource_version`, which a list gave; without one, what there is comes first,
+            /// each as `ADDED`.
+            ///
+            /// Iterate with `async for` or `for`.
+            #[pyo3(signature = (selector=None, *, resource_version=None))]
+            fn watch(&self, selector: Option<String>, resource_version: Option<String>) -> Watch {
+                Watch::new(self.client.clone(), None, selector, resource_version)
+            }
+
+            /// The storage called `name`; the one of `node`, which is needed where several have one of that name.
+            #[pyo3(signature = (name, *, node=None))]
+            fn storage(&self, name: String, node: Option<String>) -> Storage {
+                Storage::new(&self.client, name, node)
+            }
+
+            /// The task of that id, which an earlier `Job.id` gave: to wait for it again, in another process too.
+            fn job(&self, id: String) -> Job {
+                Job::new(self.client.job(id))
             }
 
             #[getter]

@@ -15,6 +15,7 @@ mod machines;
 mod node;
 mod pending;
 mod runtime;
+mod storage;
 mod watch;
 mod work;
 
@@ -74,6 +75,8 @@ mod _gpve {
     use super::node::Node;
     #[pymodule_export]
     use super::pending::Pending;
+    #[pymodule_export]
+    use super::storage::Storage;
     #[pymodule_export]
     use super::version;
     #[pymodule_export]

@@ -25,6 +25,11 @@ pub(crate) struct VirtualMachine {
 }
 
 impl VirtualMachine {
+    /// A machine that was listed or told of.
+    pub(crate) fn of(client: &client::Client, object: VmObject) -> Self {
+        Self::new(client.virtual_machines(object.metadata.namespace.as_str()), object)
+    }
+
     pub(crate) fn new(machines: client::VirtualMachines, object: VmObject) -> Self {
         Self { machines, seen: Arc::new(RwLock::new(object)), job: None }
     }
@@ -154,6 +159,13 @@ faces! {
                 self.change(wait, progress, move |machines, name| async move { machines.clone_machine(&name, &copy).await })
             }
 
+            /// Makes a stopped one without snapshots a template: it starts no more, and linked copies are made of it. With `disk` only that
+            /// disk becomes a base, and it stays a machine.
+            #[pyo3(signature = (*, disk=None, wait=true, progress=None))]
+            fn template / template_sync(&self, disk: Option<String>, wait: bool, progress: Option<Py<PyAny>>) {
+                self.change(wait, progress, move |machines, name| async move { machines.template(&name, disk.as_deref()).await })
+            }
+
             /// Grows a disk: `20Gi`, or `+5Gi`.
             #[pyo3(signature = (disk, size, *, wait=true, progress=None))]
             fn resize / resize_sync(&self, disk: String, size: String, wait: bool, progress: Option<Py<PyAny>>) {
@@ -172,6 +184,17 @@ faces! {
             fn snapshot / snapshot_sync(&self, name: String, description: String, memory: bool, wait: bool, progress: Option<Py<PyAny>>) {
                 let snapshot = SnapshotRequest { name: parse("name", &name)?, description, memory };
                 self.change(wait, progress, move |machines, name| async move { machines.snapshot(&name, &snapshot).await })
+            }
+
+            /// Changes a snapshot's description.
+            #[pyo3(signature = (name, description, *, wait=true, progress=None))]
+            fn describe_snapshot / describe_snapshot_sync(
+                &self, name: String, description: String, wait: bool, progress: Option<Py<PyAny>>,
+            ) {
+                let snapshot = name;
+                self.change(wait, progress, move |machines, name| async move {
+                    machines.describe_snapshot(&name, &snapshot, &description).await
+                })
             }
 
             /// Deletes a snapshot.

@@ -5,6 +5,7 @@ use gpve::v1::VmObject;
 use pyo3::prelude::*;
 
 use crate::errors::Failure;
+use crate::json::Document;
 use crate::machine::VirtualMachine;
 use crate::watch::Watch;
 use crate::work::Work;
@@ -13,14 +14,24 @@ use crate::{faces, json};
 /// The virtual machines of one namespace: of a node in this process, or of a server.
 #[pyclass(module = "gpve", frozen)]
 pub(crate) struct VirtualMachines {
+    client: client::Client,
     machines: client::VirtualMachines,
     namespace: String,
 }
 
 impl VirtualMachines {
     pub(crate) fn new(client: &client::Client, namespace: String) -> Self {
-        Self { machines: client.virtual_machines(namespace.as_str()), namespace }
+        Self { client: client.clone(), machines: client.virtual_machines(namespace.as_str()), namespace }
     }
+}
+
+/// Lists machines of a namespace, or of all.
+pub(crate) fn listing(client: client::Client, namespace: Option<String>, selector: Option<String>) -> Work {
+    Work::new(async move {
+        let list = client.list(namespace.as_deref(), selector.as_deref()).await?;
+        let items = list.items.into_iter().map(|object| VirtualMachine::of(&client, object)).collect();
+        Ok(Listed { items, resource_version: list.metadata.resource_version })
+    })
 }
 
 /// What is waited for.
@@ -61,12 +72,7 @@ faces! {
             /// All of them by number; of those labels only, if a selector is given (`app=web,tier!=test`).
             #[pyo3(signature = (selector=None))]
             fn list / list_sync(&self, selector: Option<String>) {
-                let machines = self.machines.clone();
-                Ok(Work::new(async move {
-                    let list = machines.list(selector.as_deref()).await?;
-                    let items = list.items.into_iter().map(|object| VirtualMachine::new(machines.clone(), object)).collect();
-                    Ok(Listed { items, resource_version: list.metadata.resource_version })
-                }))
+                Ok(listing(self.client.clone(), Some(self.namespace.clone()), selector))
             }
 
             /// One of them, by name or number.
@@ -96,6 +102,19 @@ faces! {
                     let changed = machines.apply(&name, &document, &manager, force).await?;
                     VirtualMachine::changed(machines, changed, wait, &tell).await
                 }))
+            }
+
+            /// What `create` would do, as a dict; nothing is done.
+            fn plan_create / plan_create_sync(&self, document: &Bound<'_, PyAny>) {
+                let (machines, document) = (self.machines.clone(), json::from_python(document)?);
+                Ok(Work::new(async move { Ok(Document(machines.plan_create(&document).await?)) }))
+            }
+
+            /// What `apply` would do, as a dict; nothing is done. A plan without steps says that it is so already.
+            #[pyo3(signature = (name, document, *, manager=String::from("gpve-python"), force=false))]
+            fn plan_apply / plan_apply_sync(&self, name: String, document: &Bound<'_, PyAny>, manager: String, force: bool) {
+                let (machines, document) = (self.machines.clone(), json::from_python(document)?);
+                Ok(Work::new(async move { Ok(Document(machines.plan_apply(&name, &document, &manager, force).await?)) }))
             }
 
             /// Replaces what is asked of it.
@@ -132,7 +151,7 @@ faces! {
             /// Iterate with `async for` or `for`.
             #[pyo3(signature = (selector=None, *, resource_version=None))]
             fn watch(&self, selector: Option<String>, resource_version: Option<String>) -> Watch {
-                Watch::new(self.machines.clone(), selector, resource_version)
+                Watch::new(self.client.clone(), Some(self.namespace.clone()), selector, resource_version)
             }
 
             fn __repr__(&self) -> String {

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gpve::client;
 use gpve::{DirConfig, Error, ErrorKind, Local, LocalBuilder};
 use pyo3::prelude::*;
 
 use crate::errors::{Failure, raise};
 use crate::faces;
+use crate::job::Job;
 use crate::json::parse;
-use crate::machines::VirtualMachines;
+use crate::machines::{VirtualMachines, listing};
 use crate::pending::Pending;
+use crate::storage::Storage;
+use crate::watch::Watch;
 use crate::work::Work;
 
 /// This machine's virtual machines, without a server: `with gpve.Node("/var/lib/mine") as node`, or `async with`.
@@ -57,6 +61,11 @@ impl Node {
         self.local.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn client(&self) -> PyResult<client::Client> {
+        let closed = || raise(Error::new(ErrorKind::FailedPrecondition, "node", "the node is not open: use 'with' or open()"));
+        Ok(self.get().ok_or_else(closed)?.client())
+    }
+
     fn opening(&self) -> PyResult<impl Future<Output = Result<(), Failure>> + Send + use<>> {
         let (builder, local) = (self.options.builder()?, Arc::clone(&self.local));
         let is_open = self.get().is_some();
@@ -89,6 +98,10 @@ faces! {
 
             /// Stops working without stopping guests, and lets go of the directory. Harmless when it is closed.
             fn close / close_sync(&self) { Ok(self.closing()) }
+
+            /// Machines of all namespaces by number; of those labels only, if a selector is given (`app=web,tier!=test`).
+            #[pyo3(signature = (selector=None))]
+            fn list / list_sync(&self, selector: Option<String>) { Ok(listing(self.client()?, None, selector)) }
         }
         plain {
             #[new]
@@ -110,8 +123,27 @@ faces! {
             /// The virtual machines of a namespace.
             #[pyo3(signature = (namespace=String::from("default")))]
             fn virtual_machines(&self, namespace: String) -> PyResult<VirtualMachines> {
-                let closed = || raise(Error::new(ErrorKind::FailedPrecondition, "node", "the node is not open: use 'with' or open()"));
-                Ok(VirtualMachines::new(&self.get().ok_or_else(closed)?.client(), namespace))
+                Ok(VirtualMachines::new(&self.client()?, namespace))
+            }
+
+            /// Changes of machines of all namespaces after `resource_version`, which a list gave; without one, what there is comes first,
+            /// each as `ADDED`.
+            ///
+            /// Iterate with `async for` or `for`.
+            #[pyo3(signature = (selector=None, *, resource_version=None))]
+            fn watch(&self, selector: Option<String>, resource_version: Option<String>) -> PyResult<Watch> {
+                Ok(Watch::new(self.client()?, None, selector, resource_version))
+            }
+
+            /// The storage called `name`; the one of `node`, which is needed where several have one of that name.
+            #[pyo3(signature = (name, *, node=None))]
+            fn storage(&self, name: String, node: Option<String>) -> PyResult<Storage> {
+                Ok(Storage::new(&self.client()?, name, node))
+            }
+
+            /// The task of that id, which an earlier `Job.id` gave: to wait for it again, in another process too.
+            fn job(&self, id: String) -> PyResult<Job> {
+                Ok(Job::new(self.client()?.job(id)))
             }
 
             #[getter]

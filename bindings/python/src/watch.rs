@@ -35,7 +35,9 @@ pub(crate) struct WatchEvent {
 }
 
 struct Source {
-    machines: client::VirtualMachines,
+    client: client::Client,
+    /// All namespaces without one.
+    namespace: Option<String>,
     selector: Option<String>,
     /// Where to begin.
     after: Option<String>,
@@ -57,22 +59,22 @@ impl Source {
             (None, Some(changes)) => changes.next().await?,
             (None, None) => return Err(Error::internal("watch", "it did not begin").into()),
         };
-        Ok(Seen { change, machines: self.machines.clone() })
+        Ok(Seen { change, client: self.client.clone() })
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
-        let selector = self.selector.as_deref();
+        let (namespace, selector) = (self.namespace.as_deref(), self.selector.as_deref());
         let after = match &self.after {
             Some(after) => after.clone(),
             None => {
-                let list = self.machines.list(selector).await?;
+                let list = self.client.list(namespace, selector).await?;
                 let version = list.metadata.resource_version;
                 let added = |object| Change { object: Some(object), ..Change::new(v1::WatchType::Added, &version) };
                 self.first = list.items.into_iter().map(added).collect();
                 version
             }
         };
-        self.changes = Some(self.machines.watch(selector, &after));
+        self.changes = Some(self.client.watch(namespace, selector, &after));
         Ok(())
     }
 }
@@ -80,7 +82,7 @@ impl Source {
 /// A change, to be made Python's.
 struct Seen {
     change: Change,
-    machines: client::VirtualMachines,
+    client: client::Client,
 }
 
 impl<'py> IntoPyObject<'py> for Seen {
@@ -96,14 +98,14 @@ impl<'py> IntoPyObject<'py> for Seen {
             v1::WatchType::Bookmark => "BOOKMARK",
             v1::WatchType::Error => "ERROR",
         };
-        let machine = self.change.object.map(|object| Py::new(py, VirtualMachine::new(self.machines, object))).transpose()?;
+        let machine = self.change.object.map(|object| Py::new(py, VirtualMachine::of(&self.client, object))).transpose()?;
         Bound::new(py, WatchEvent { kind, machine, vmid: self.change.vmid, resource_version: self.change.resource_version })
     }
 }
 
 impl Watch {
-    pub(crate) fn new(machines: client::VirtualMachines, selector: Option<String>, after: Option<String>) -> Self {
-        let source = Source { machines, selector, after, first: VecDeque::new(), changes: None };
+    pub(crate) fn new(client: client::Client, namespace: Option<String>, selector: Option<String>, after: Option<String>) -> Self {
+        let source = Source { client, namespace, selector, after, first: VecDeque::new(), changes: None };
         Self { source: Arc::new(Mutex::new(source)) }
     }
 

@@ -80,12 +80,17 @@ def client(server: Any, token: str) -> gpve.Client:
 
 
 @pytest.fixture(params=["node", "client"])
-def machines(request: pytest.FixtureRequest) -> Iterator[gpve.VirtualMachines]:
-    """Of a node and of a server: everything must be the same."""
-    machines = request.getfixturevalue(request.param).virtual_machines()
-    yield machines
-    for vm in machines.list_sync():
+def place(request: pytest.FixtureRequest) -> Iterator["gpve.Node | gpve.Client"]:
+    """A node and a server: everything must be the same."""
+    place = request.getfixturevalue(request.param)
+    yield place
+    for vm in place.list_sync():
         vm.delete_sync(force=True)
+
+
+@pytest.fixture
+def machines(place: "gpve.Node | gpve.Client") -> gpve.VirtualMachines:
+    return place.virtual_machines()
 
 
 def small(name: str, **labels: str) -> "dict[str, Any]":

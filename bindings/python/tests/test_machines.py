@@ -21,12 +21,19 @@ def test_a_machine_lives_its_whole_life_blocking(machines: gpve.VirtualMachines)
     web.reset_sync()
     web.snapshot_sync("before", description="so far")
     assert [s["description"] for s in web.snapshots_sync()] == ["so far"]
+    web.describe_snapshot_sync("before", "the first")
+    assert [s["description"] for s in web.snapshots_sync()] == ["the first"]
     web.resize_sync("scsi0", "+64Mi")
     web.rollback_sync("before")
     web.delete_snapshot_sync("before")
     assert web.snapshots_sync() == []
     web.clone_machine_sync("copy", full=True)
     assert [vm.name for vm in machines.list_sync()] == ["web", "copy"]
+    copy = machines.get_sync("copy")
+    copy.template_sync(disk="scsi0")
+    assert not copy.spec.get("template"), "only its disk became a base"
+    copy.template_sync()
+    assert copy.spec["template"]
     web.start_sync()
     web.reboot_sync(timeout_s=5)
     web.shutdown_sync(timeout_s=5, force=True)
@@ -49,6 +56,8 @@ def test_a_machine_lives_its_whole_life_in_coroutines(machines: gpve.VirtualMach
         await web.snapshot("before", memory=False)
         assert len(await web.snapshots()) == 1
         await web.resize("scsi0", "+64Mi")
+        await web.describe_snapshot("before", "the first")
+        assert (await web.snapshots())[0]["description"] == "the first"
         await web.rollback("before")
         await web.delete_snapshot("before")
         await web.clone_machine("copy")
@@ -57,6 +66,8 @@ def test_a_machine_lives_its_whole_life_in_coroutines(machines: gpve.VirtualMach
         await web.start()
         await web.reboot(timeout_s=5)
         await web.shutdown(timeout_s=5, force=True)
+        await copy.template()
+        assert copy.spec["template"]
         await asyncio.gather(web.delete(), copy.delete())
         assert await machines.list() == []
 
@@ -64,7 +75,7 @@ def test_a_machine_lives_its_whole_life_in_coroutines(machines: gpve.VirtualMach
 
 
 def test_what_is_applied_twice_is_changed_once(machines: gpve.VirtualMachines) -> None:
-    manifest = {"apiVersion": "gpve.io/v1", "kind": "VirtualMachine", **small("web", app="web")}
+    manifest = small("web", app="web")
     machines.apply_sync("web", manifest)
     again = machines.apply_sync("web", manifest)
     assert again.job is not None and again.job.id is None and again.job.wait_sync() is None
@@ -76,6 +87,82 @@ def test_what_is_applied_twice_is_changed_once(machines: gpve.VirtualMachines) -
     assert replaced.spec["description"] == "replaced"
     with pytest.raises(gpve.Conflict):
         machines.replace_sync("web", dict(document, spec=dict(spec, description="stale")))
+
+
+def test_a_plan_does_nothing(machines: gpve.VirtualMachines) -> None:
+    plan = machines.plan_create_sync(small("never"))
+    assert (plan["verb"], plan["volumes"][0]["storage"]) == ("create", "local")
+    assert machines.list_sync() == []
+    machines.apply_sync("web", small("web"))
+    assert machines.plan_apply_sync("web", small("web"))["steps"] == []
+    manifest = small("web")
+    manifest["spec"]["description"] = "new"
+
+    async def again() -> None:
+        assert (await machines.plan_apply("web", manifest))["changes"] == ["spec.description"]
+        with pytest.raises(gpve.InvalidInput):
+            await machines.plan_create({"spec": {}})
+
+    asyncio.run(again())
+    assert machines.get_sync("web").spec.get("description", "") == ""
+
+
+def test_a_spare_volume_is_made_listed_and_deleted(place: "gpve.Node | gpve.Client", machines: gpve.VirtualMachines) -> None:
+    web, local = machines.create_sync(small("web")), place.storage("local")
+    used = local.volumes_sync(web.vmid)
+    assert len(used) == 1 and "local" in repr(local) and local.name == "local"
+    told: List[gpve.Progress] = []
+    assert local.create_volume_sync(web.vmid, "1Gi", progress=told.append).task is not None
+    spare = [volume for volume in local.volumes_sync(web.vmid) if volume not in used][0]
+    assert (spare["size"], spare["vmid"]) == ("1Gi", web.vmid)
+    assert any(spare["id"] in (progress.line or "") for progress in told)
+    with pytest.raises(gpve.PreconditionFailed, match="vm %d" % web.vmid):
+        local.delete_volume_sync(used[0]["id"])
+    local.delete_volume_sync(spare["id"])
+    assert local.volumes_sync(web.vmid) == used
+
+    async def of_nobody() -> None:
+        here = place.storage("local", node=spare["node"])
+        name = "4711/vm-4711-disk-7.raw"
+        await here.create_volume(4711, "1Gi", name=name, format="raw")
+        assert [volume["id"] for volume in await here.volumes(4711)] == ["local:" + name]
+        await (await here.delete_volume(name, wait=False))
+        for wrong in (here.delete_volume(name), place.storage("local", node="elsewhere").volumes()):
+            with pytest.raises(gpve.NotFound):
+                await wrong
+
+    asyncio.run(of_nobody())
+    with pytest.raises(gpve.InvalidInput):
+        local.create_volume_sync(7, "1Gi")
+
+
+def test_machines_of_every_namespace_are_told_of(place: "gpve.Node | gpve.Client") -> None:
+    names = ["blue", "red"]
+    version = place.list_sync().resource_version
+    made = [place.virtual_machines(name).create_sync(small("web", team=name), wait=False) for name in names]
+    for vm in made:
+        assert vm.job is not None and vm.job.id is not None
+        ended = place.job(vm.job.id).wait_sync(timeout_s=PATIENCE_S)
+        assert ended is not None and ended["type"] == "qmcreate"
+    assert [vm.namespace for vm in place.list_sync()] == names
+    assert [vm.namespace for vm in place.list_sync("team=red")] == ["red"]
+    seen = set()
+    for event in place.watch(resource_version=version):
+        assert event.machine is not None
+        seen.add(event.machine.namespace)
+        if len(seen) == 2:
+            break
+
+    async def follow() -> None:
+        async for event in place.watch("team=blue"):
+            assert event.machine is not None and event.machine.namespace == "blue"
+            await event.machine.start()
+            break
+        assert [vm.phase for vm in await place.list("team=blue")] == ["Running"]
+        with pytest.raises(gpve.InvalidInput):
+            await place.job("nonsense")
+
+    asyncio.run(asyncio.wait_for(follow(), PATIENCE_S))
 
 
 def test_progress_and_jobs(machines: gpve.VirtualMachines) -> None:
@@ -183,14 +270,14 @@ def test_machines_look_good(machines: gpve.VirtualMachines) -> None:
 
 def test_every_coroutine_has_its_blocking_twin_with_the_same_arguments() -> None:
     twins = 0
-    for kind in (gpve.Node, gpve.Client, gpve.VirtualMachines, gpve.VirtualMachine, gpve.Job, gpve.Console):
+    for kind in (gpve.Node, gpve.Client, gpve.VirtualMachines, gpve.VirtualMachine, gpve.Storage, gpve.Job, gpve.Console):
         for name in vars(kind):
             if name.endswith("_sync"):
                 asynchronous, blocking = getattr(kind, name[: -len("_sync")]), getattr(kind, name)
                 assert inspect.signature(asynchronous) == inspect.signature(blocking), name
                 assert asynchronous.__doc__ == blocking.__doc__
                 twins += 1
-    assert twins == 32
+    assert twins == 41
 
 
 def arguments_of_refusals() -> "list[Any]":

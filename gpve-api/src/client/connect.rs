@@ -9,8 +9,9 @@ use serde_json::Value as Json;
 
 use super::http::{Endpoint, Http};
 use super::transport::{Reply, Transport};
-use super::{Backoff, Request, Session, SessionSecrets, VirtualMachines};
+use super::{Backoff, Job, Request, Session, SessionSecrets, VirtualMachines};
 use crate::routes::Operation;
+use crate::v1::{List, VmObject};
 
 /// A client of one server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,6 +76,23 @@ impl Client {
         VirtualMachines::new(self.clone(), namespace.into())
     }
 
+    /// Virtual machines of `namespace` (all if none) by number, with those labels if a selector is given (`app=web,tier!=test`).
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn list(&self, namespace: Option<&str>, selector: Option<&str>) -> Result<List<VmObject>, Error> {
+        let (mut items, mut from) = (Vec::new(), None);
+        loop {
+            let request = Request::to(Operation::V1VmList).path_opt("namespace", namespace);
+            let mut page: List<VmObject> = self.get(request.param_opt("labelSelector", selector).param_opt("continue", from)).await?;
+            items.append(&mut page.items);
+            match page.metadata.continue_.take() {
+                Some(next) => from = Some(next),
+                None => return Ok(List { items, ..page }),
+            }
+        }
+    }
+
     /// Sends a request and gives the answer's data. Repeats it while that is harmless and may help.
     ///
     /// # Errors
@@ -101,6 +119,12 @@ impl Client {
         }
     }
 
+    /// Begins what a task carries out, once: under an idempotency key of its own.
+    pub(super) async fn begin(&self, request: Request) -> Result<Job, Error> {
+        let answer = self.send(request.idempotent(key())).await?;
+        Ok(Job::new(self.clone(), answer["id"].as_str().map(str::to_owned)))
+    }
+
     /// The same, read into a type.
     ///
     /// # Errors
@@ -108,6 +132,11 @@ impl Client {
     pub async fn get<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
         self.send(request).await.and_then(read)
     }
+}
+
+/// A key for one change.
+pub(super) fn key() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// An answer as its type.

@@ -4,10 +4,10 @@ use gpve_core::error::{Error, ErrorKind};
 use gpve_core::ports::ByteStream;
 use serde::Serialize;
 
-use super::connect::read;
-use super::{Client, GuestWatch, Job, Request};
+use super::connect::{key, read};
+use super::{Client, GuestWatch, Job, Plan, Request};
 use crate::routes::Operation;
-use crate::v1::{CloneRequest, List, ResizeRequest, SnapshotRequest, SnapshotView, VmObject, WatchType};
+use crate::v1::{CloneRequest, List, ResizeRequest, SnapshotPatch, SnapshotRequest, SnapshotView, VmObject, WatchType};
 
 /// The virtual machines of one namespace. `name` is an object's name or a number.
 ///
@@ -46,16 +46,7 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Client::send`].
     pub async fn list(&self, selector: Option<&str>) -> Result<List<VmObject>, Error> {
-        let (mut items, mut from) = (Vec::new(), None);
-        loop {
-            let request = self.all(Operation::V1VmList).param_opt("labelSelector", selector).param_opt("continue", from);
-            let mut page: List<VmObject> = self.client.get(request).await?;
-            items.append(&mut page.items);
-            match page.metadata.continue_.take() {
-                Some(next) => from = Some(next),
-                None => return Ok(List { items, ..page }),
-            }
-        }
+        self.client.list(Some(&self.namespace), selector).await
     }
 
     /// One of them.
@@ -74,14 +65,34 @@ impl VirtualMachines {
         self.change(self.all(Operation::V1VmCreate).document(document)).await
     }
 
+    /// What [`Self::create`] would do; nothing is done, and a number that was not asked for is not kept.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn plan_create(&self, document: &impl Serialize) -> Result<Plan, Error> {
+        self.plan(self.all(Operation::V1VmCreate).document(document)).await
+    }
+
     /// Makes it so: creates it, or changes the fields that `document` names and takes back those that `manager` named before and no
     /// longer does.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when another manager owns a field and `force` is not given; and as [`Self::create`].
     pub async fn apply(&self, name: &str, document: &impl Serialize, manager: &str, force: bool) -> Result<Changed, Error> {
+        self.change(self.application(name, document, manager, force)).await
+    }
+
+    /// What [`Self::apply`] would do; nothing is done. A plan without steps says that it is so already.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn plan_apply(&self, name: &str, document: &impl Serialize, manager: &str, force: bool) -> Result<Plan, Error> {
+        self.plan(self.application(name, document, manager, force)).await
+    }
+
+    fn application(&self, name: &str, document: &impl Serialize, manager: &str, force: bool) -> Request {
         let request = self.of(Operation::V1VmApply, name).param("fieldManager", manager).param("force", force);
-        self.change(request.document(document)).await
+        request.document(document)
     }
 
     /// Replaces what is asked of it.
@@ -97,7 +108,7 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Client::send`].
     pub async fn delete(&self, name: &str, force: bool) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1VmDelete, name).param("force", force)).await
+        self.client.begin(self.of(Operation::V1VmDelete, name).param("force", force)).await
     }
 
     /// Starts it.
@@ -121,7 +132,9 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Client::send`].
     pub async fn shutdown(&self, name: &str, timeout_s: Option<u32>, force: bool) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1VmAction, name).verb("shutdown").param_opt("timeoutSeconds", timeout_s).param("force", force)).await
+        self.client
+            .begin(self.of(Operation::V1VmAction, name).verb("shutdown").param_opt("timeoutSeconds", timeout_s).param("force", force))
+            .await
     }
 
     /// Shuts it down and starts it again, with pending changes applied.
@@ -129,7 +142,7 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Client::send`].
     pub async fn reboot(&self, name: &str, timeout_s: Option<u32>) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1VmAction, name).verb("reboot").param_opt("timeoutSeconds", timeout_s)).await
+        self.client.begin(self.of(Operation::V1VmAction, name).verb("reboot").param_opt("timeoutSeconds", timeout_s)).await
     }
 
     /// Resets the machine.
@@ -161,7 +174,16 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Self::create`].
     pub async fn clone_machine(&self, name: &str, copy: &CloneRequest) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1VmClone, name).document(copy)).await
+        self.client.begin(self.of(Operation::V1VmClone, name).document(copy)).await
+    }
+
+    /// Makes a stopped one without snapshots a template: it starts no more, and linked copies are made of it. With `disk` only that disk
+    /// becomes a base, and it stays a machine.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn template(&self, name: &str, disk: Option<&str>) -> Result<Job, Error> {
+        self.client.begin(self.of(Operation::V1VmTemplate, name).param_opt("disk", disk)).await
     }
 
     /// Grows a disk: `20Gi`, or `+5Gi`.
@@ -169,7 +191,7 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Self::create`].
     pub async fn resize(&self, name: &str, resize: &ResizeRequest) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1VmResizeDisk, name).document(resize)).await
+        self.client.begin(self.of(Operation::V1VmResizeDisk, name).document(resize)).await
     }
 
     /// Its snapshots, oldest first.
@@ -186,7 +208,16 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Self::create`].
     pub async fn snapshot(&self, name: &str, snapshot: &SnapshotRequest) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1SnapshotCreate, name).document(snapshot)).await
+        self.client.begin(self.of(Operation::V1SnapshotCreate, name).document(snapshot)).await
+    }
+
+    /// Changes a snapshot's description.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn describe_snapshot(&self, name: &str, snapshot: &str, description: &str) -> Result<Job, Error> {
+        let patch = SnapshotPatch { description: description.to_owned() };
+        self.client.begin(self.of(Operation::V1SnapshotDescribe, name).path("snapshot", snapshot).document(&patch)).await
     }
 
     /// Deletes a snapshot.
@@ -194,7 +225,7 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Client::send`].
     pub async fn delete_snapshot(&self, name: &str, snapshot: &str) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1SnapshotDelete, name).path("snapshot", snapshot)).await
+        self.client.begin(self.of(Operation::V1SnapshotDelete, name).path("snapshot", snapshot)).await
     }
 
     /// Sets it back to a snapshot; a running one is ended first.
@@ -202,7 +233,7 @@ impl VirtualMachines {
     /// # Errors
     /// As [`Client::send`].
     pub async fn rollback(&self, name: &str, snapshot: &str) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1SnapshotRollback, name).path("snapshot", snapshot)).await
+        self.client.begin(self.of(Operation::V1SnapshotRollback, name).path("snapshot", snapshot)).await
     }
 
     /// Opens serial port `port`, of a running one.
@@ -250,20 +281,15 @@ impl VirtualMachines {
     }
 
     async fn act(&self, name: &str, verb: &str) -> Result<Job, Error> {
-        self.job(self.of(Operation::V1VmAction, name).verb(verb)).await
+        self.client.begin(self.of(Operation::V1VmAction, name).verb(verb)).await
     }
 
-    async fn job(&self, request: Request) -> Result<Job, Error> {
-        let answer = self.client.send(request.idempotent(key())).await?;
-        Ok(Job::new(self.client.clone(), answer["id"].as_str().map(str::to_owned)))
+    async fn plan(&self, request: Request) -> Result<Plan, Error> {
+        self.client.get(request.param("dryRun", true)).await
     }
 
     async fn change(&self, request: Request) -> Result<Changed, Error> {
         let reply = self.client.exchange(request.idempotent(key())).await?;
         Ok(Changed { machine: read(reply.data)?, job: Job::new(self.client.clone(), reply.tasks.last().cloned()) })
     }
-}
-
-fn key() -> String {
-    uuid::Uuid::new_v4().to_string()
 }

@@ -48,6 +48,15 @@ impl Request {
         self
     }
 
+    /// A path parameter, if there is a value; without one another route of the operation is meant.
+    #[must_use]
+    pub fn path_opt(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.path(name, value),
+            None => self,
+        }
+    }
+
     /// A parameter.
     #[must_use]
     pub fn param(mut self, name: &str, value: impl ToString) -> Self {

@@ -70,6 +70,11 @@ impl IntoFuture for Job {
 }
 
 impl Client {
+    /// The task of that id, which an earlier [`Job::id`] gave: to wait for it again, in another process too. Nothing is asked yet.
+    pub fn job(&self, id: impl Into<String>) -> Job {
+        Job::new(self.clone(), Some(id.into()))
+    }
+
     /// Waits until a task has ended, telling what happens. Cancel safe; dropping it does not cancel the task.
     ///
     /// # Errors

@@ -86,12 +86,8 @@ impl GuestWatch {
     }
 
     fn request(&self) -> Request {
-        let mut request = Request::to(Operation::V1VmList).param("watch", true).param("resourceVersion", &self.position);
-        request = request.param_opt("labelSelector", self.selector.as_deref());
-        if let Some(namespace) = &self.namespace {
-            request = request.path("namespace", namespace);
-        }
-        request
+        let request = Request::to(Operation::V1VmList).path_opt("namespace", self.namespace.as_deref());
+        request.param("watch", true).param("resourceVersion", &self.position).param_opt("labelSelector", self.selector.as_deref())
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use gpve_core::control::VirtualMachineSpec;
 use gpve_core::error::Error;
-use gpve_core::types::{GuestPhase, GuestUsage, Timestamp, Upid, VmSpec, Vmid};
+use gpve_core::ports::ContentKind;
+use gpve_core::types::{ByteSize, DiskFormat, GuestPhase, GuestUsage, Timestamp, Upid, VmSpec, Vmid};
 use serde_json::{Value as Json, json};
 
 use super::{Examples, UPID, show};
@@ -30,6 +31,9 @@ pub(super) fn examples() -> Option<Examples> {
         ("Task", show(task(vmid, &upid))),
         ("LogLine", show(v1::TaskLine { n: 1, t: "TASK OK".to_owned() })),
         ("Snapshot", show(snapshot)),
+        ("SnapshotPatch", json!({ "description": "before the upgrade to 13" })),
+        ("Volume", show(volume(vmid, &upid)?)),
+        ("VolumeRequest", json!({ "vmid": 100, "size": "8Gi", "format": "qcow2" })),
         ("SnapshotRequest", json!({ "name": "before", "description": "before the upgrade", "memory": false })),
         ("CloneRequest", json!({ "name": "web-2", "full": true, "storage": "local" })),
         ("ResizeRequest", json!({ "disk": "scsi0", "size": "+5Gi" })),
@@ -95,6 +99,20 @@ fn summary(vmid: Vmid, upid: &Upid) -> Option<v1::GuestSummary> {
         memory: "2Gi".parse().ok()?,
         usage: GuestUsage::default(),
         start_time: Some(AT),
+    })
+}
+
+fn volume(vmid: Vmid, upid: &Upid) -> Option<v1::VolumeView> {
+    Some(v1::VolumeView {
+        id: "local:100/vm-100-disk-1.qcow2".parse().ok()?,
+        node: upid.node.clone(),
+        content: ContentKind::Images,
+        format: DiskFormat::Qcow2,
+        size: ByteSize::from_gib(8),
+        used: ByteSize::from_kib(196),
+        vmid: Some(vmid),
+        parent: None,
+        created: Some(AT),
     })
 }
 

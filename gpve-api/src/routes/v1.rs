@@ -2,7 +2,7 @@
 
 use gpve_auth::Privilege as P;
 
-use super::{Operation as Op, forms as f};
+use super::{Operation as Op, VMID, forms as f};
 use crate::route::{Access, Answer, Body, Dialect, Format, Kind, Method, Param, Require, Route};
 
 const fn route(method: Method, path: &'static str, operation: Op, summary: &'static str) -> Route {
@@ -15,6 +15,7 @@ macro_rules! on {
     };
 }
 
+const READ_STORAGE: Access = on!("/storage/{storage}", DatastoreAudit | DatastoreAllocateSpace);
 const VIEW: Access = on!("/vms", VmAudit);
 const POWER: Access = on!("/vms", VmPowerMgmt);
 
@@ -25,6 +26,7 @@ static MANAGER_FORM: Format =
 static KEY_FORM: Format =
     Format::new("idempotency-key", "1 to 255 printable ASCII characters", |s| s.parse::<gpve_core::control::IdempotencyKey>().is_ok())
         .max(255);
+static DISK_FORM: Format = Format::new("disk-slot", "a disk such as scsi0", |s| s.parse::<gpve_core::types::DiskSlot>().is_ok());
 static LABELS_FORM: Format =
     Format::new("label-selector", "a list of KEY, !KEY, KEY=VALUE or KEY!=VALUE", |s| s.parse::<crate::v1::LabelSelector>().is_ok())
         .max(1024);
@@ -66,6 +68,14 @@ const LOG: &[Param] = &[
 ];
 const PORT: &[Param] = &[Param::optional("port", Kind::between(0, 3), "Number of the serial port.").default("0")];
 const SNAPSHOT: &[Param] = &[Param::new("snapshot", Kind::Format(&f::SNAPSHOT_NAME), "The snapshot.")];
+const DISK: &[Param] = &[Param::optional("disk", Kind::Format(&DISK_FORM), "Only this disk, which becomes a base; the machine stays one.")];
+const STORAGE: &[Param] = &[
+    Param::new("storage", Kind::Format(&f::STORAGE_ID), "The storage."),
+    Param::optional("node", Kind::Format(&f::NODE), "Its node; needed where several have a storage of that name of their own."),
+];
+const VOLUMES: &[Param] =
+    &[Param::optional("vmid", VMID, "Only of this guest."), Param::optional("content", Kind::Format(&f::CONTENT), "Only of this type.")];
+const VOLUME: &[Param] = &[Param::new("volume", Kind::text(512), "The volume's id, or its name within the storage.")];
 
 const VM: &str = "VirtualMachine";
 const TASK_ANSWER: Answer = Answer::Object("Task");
@@ -148,6 +158,15 @@ pub(super) const ROUTES: &[Route] = &[
         .access(on!("/vms", VmConfigDisk))
         .answers(TASK_ANSWER),
     route(
+        Method::Post,
+        "/namespaces/{namespace}/virtualmachines/{name}/template",
+        Op::V1VmTemplate,
+        "Make it a template, which starts no more and of which linked copies are made.",
+    )
+    .params(&[OBJECT, WRITE, DISK])
+    .access(on!("/vms", VmAllocate))
+    .answers(TASK_ANSWER),
+    route(
         Method::Get,
         "/namespaces/{namespace}/virtualmachines/{name}/console",
         Op::V1VmConsole,
@@ -166,6 +185,16 @@ pub(super) const ROUTES: &[Route] = &[
         .access(on!("/vms", VmSnapshot))
         .answers(TASK_ANSWER),
     route(
+        Method::Patch,
+        "/namespaces/{namespace}/virtualmachines/{name}/snapshots/{snapshot}",
+        Op::V1SnapshotDescribe,
+        "Change a snapshot's description.",
+    )
+    .params(&[OBJECT, WRITE, SNAPSHOT])
+    .body(Body::Document("SnapshotPatch"))
+    .access(on!("/vms", VmSnapshot))
+    .answers(TASK_ANSWER),
+    route(
         Method::Delete,
         "/namespaces/{namespace}/virtualmachines/{name}/snapshots/{snapshot}",
         Op::V1SnapshotDelete,
@@ -183,6 +212,19 @@ pub(super) const ROUTES: &[Route] = &[
     .params(&[OBJECT, WRITE, SNAPSHOT])
     .access(on!("/vms", VmSnapshot | VmSnapshotRollback))
     .answers(TASK_ANSWER),
+    route(Method::Get, "/storages/{storage}/volumes", Op::V1VolumeList, "Volumes of a storage, read now.")
+        .params(&[STORAGE, VOLUMES])
+        .access(READ_STORAGE)
+        .answers(Answer::List("Volume")),
+    route(Method::Post, "/storages/{storage}/volumes", Op::V1VolumeCreate, "Make an empty volume that no guest uses yet.")
+        .params(&[STORAGE, WRITE])
+        .body(Body::Document("VolumeRequest"))
+        .access(on!("/storage/{storage}", DatastoreAllocateSpace))
+        .answers(TASK_ANSWER),
+    route(Method::Delete, "/storages/{storage}/volumes/{volume...}", Op::V1VolumeDelete, "Remove a volume that no guest uses.")
+        .params(&[STORAGE, WRITE, VOLUME])
+        .access(on!("/storage/{storage}", DatastoreAllocate | DatastoreAllocateSpace))
+        .answers(TASK_ANSWER),
     route(Method::Get, "/tasks", Op::V1TaskList, "Tasks, newest first.").params(&[TASKS]).answers(Answer::List("Task")),
     route(Method::Get, "/tasks/{task}", Op::V1TaskRead, "A task.").params(&[TASK, TASK_WAIT]).answers(TASK_ANSWER),
     route(Method::Get, "/tasks/{task}/log", Op::V1TaskLog, "Log of a task.").params(&[TASK, LOG]).answers(Answer::List("LogLine")),

@@ -74,6 +74,14 @@ pub struct SnapshotRequest {
     pub memory: bool,
 }
 
+/// What is changed of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnapshotPatch {
+    /// Its new free text.
+    pub description: String,
+}
+
 /// A snapshot as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

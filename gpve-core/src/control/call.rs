@@ -123,7 +123,7 @@ pub struct Accepted {
 }
 
 /// What a call would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// What (`create`, `start`).
@@ -133,18 +133,18 @@ pub struct Plan {
     /// On which node.
     pub node: NodeName,
     /// Why there, for a placement.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub placement: String,
     /// What would be done, in order, one line each.
     pub steps: Vec<String>,
     /// Volumes that would be made.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<PlannedVolume>,
     /// Fields of the spec that would change.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
     /// The spec afterwards, where the call sets one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<VmSpec>,
 }
 
@@ -156,7 +156,7 @@ impl Plan {
 }
 
 /// A volume that would be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedVolume {
     /// For which slot.
@@ -164,9 +164,9 @@ pub struct PlannedVolume {
     /// Where.
     pub storage: StorageId,
     /// How large, where it is not that of its source.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<ByteSize>,
     /// Layout; absent: the storage's default.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<DiskFormat>,
 }

@@ -91,9 +91,13 @@ pub(crate) async fn make(env: &Env, cx: &OpCx, owner: Vmid, planned: &PlannedVol
         }
     };
     if let Ensured::Made(volume) = &made {
-        cx.log(format!("made volume '{}' ({})", volume.id, volume.size.pve()));
+        log_made(cx, volume);
     }
     Ok(made.into_inner())
+}
+
+fn log_made(cx: &OpCx, volume: &Volume) {
+    cx.log(format!("made volume '{}' ({})", volume.id, volume.size.pve()));
 }
 
 fn cannot(volume: &VolumeId, what: &str) -> Error {
@@ -205,7 +209,10 @@ async fn allocate(node: &Inner, cx: &OpCx, storage: &StorageId, name: Option<&Vo
         None => plugin.free_name(cx, request.owner, format, &[]).await?,
     };
     match plugin.create(cx, &CreateVolume { name, owner: request.owner, format, size: request.size }).await? {
-        Ensured::Made(_) => Ok(()),
+        Ensured::Made(volume) => {
+            log_made(cx, &volume);
+            Ok(())
+        }
         Ensured::Already(volume) => Err(Error::already_exists("volume.allocate", format!("disk image '{}'", volume.id))),
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::cluster::Logging;
+use super::load::section;
 use super::{DirSetting, Settings};
 
 /// The file, as written.
@@ -20,13 +21,13 @@ pub struct AgentConfiguration {
     pub server: Option<Server>,
     #[serde(default)]
     pub qemu: Option<Json>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub storage: Storage,
     #[serde(default)]
     pub network: Option<Json>,
     #[serde(default)]
     pub resources: Option<Json>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub logging: Logging,
 }
 
@@ -61,6 +62,7 @@ impl std::fmt::Debug for Server {
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "each is a key of the file")]
 pub struct Storage {
+    #[serde(deserialize_with = "section")]
     pub plugins: Vec<Plugin>,
 }
 
@@ -72,6 +74,7 @@ pub struct Plugin {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: String,
+    #[serde(default, deserialize_with = "section")]
     pub config: PluginConfig,
 }
 
@@ -85,6 +88,7 @@ pub struct PluginConfig {
     pub mountpoint: Option<PathBuf>,
     pub vg_name: Option<String>,
     pub thin_pool: Option<String>,
+    #[serde(deserialize_with = "section")]
     pub content: Vec<String>,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::load::section;
 use super::{DirSetting, Settings, socket};
 
 /// The file, as written.
@@ -12,12 +13,16 @@ use super::{DirSetting, Settings, socket};
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "each is a key of the file")]
 pub struct GpveConfiguration {
+    #[serde(deserialize_with = "section")]
     pub cluster: Cluster,
+    #[serde(deserialize_with = "section")]
     pub api: Api,
     pub etcd: Option<Json>,
+    #[serde(deserialize_with = "section")]
     pub storage: Vec<Storage>,
     pub network: Option<Json>,
     pub ha: Option<Json>,
+    #[serde(deserialize_with = "section")]
     pub logging: Logging,
     pub metrics: Option<Metrics>,
 }
@@ -68,7 +73,7 @@ pub struct Storage {
     #[serde(rename = "type")]
     pub kind: String,
     pub path: Option<PathBuf>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub content: Vec<String>,
     pub vg_name: Option<String>,
     pub pool: Option<String>,

@@ -65,6 +65,11 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     })
 }
 
+/// A section of the file; one that is there and empty, which YAML reads as null, is one of defaults.
+pub(super) fn section<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
 /// Replaces `${NAME}`. A name that is not set is an error: an empty token would be worse.
 fn expand(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String> {
     let mut out = String::with_capacity(text.len());

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::cluster::{Logging, Metrics};
+use super::load::section;
 use super::{Settings, socket};
 
 /// The file, as written.
@@ -15,15 +16,15 @@ use super::{Settings, socket};
 pub struct ServerConfiguration {
     pub api_version: String,
     pub kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub server: Server,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub cluster: Cluster,
     #[serde(default)]
     pub scheduler: Option<Json>,
     #[serde(default)]
     pub storage: Option<Storage>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "section")]
     pub logging: Logging,
     #[serde(default)]
     pub metrics: Option<Metrics>,

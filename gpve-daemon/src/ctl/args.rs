@@ -54,6 +54,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: VmCommand,
     },
+    /// Volumes of storages.
+    Volume {
+        #[command(subcommand)]
+        command: VolumeCommand,
+    },
     /// Make objects what a file says (server-side apply).
     Apply {
         /// YAML or JSON, several documents in one; `-` is standard input.
@@ -144,6 +149,11 @@ pub(super) enum VmCommand {
     Shutdown(Grace),
     /// Shut it down and start it again.
     Reboot(Grace),
+    /// Press its reset button.
+    Reset {
+        /// Name or number.
+        name: String,
+    },
     /// Halt its processors.
     Pause {
         /// Name or number.
@@ -180,6 +190,14 @@ pub(super) enum VmCommand {
         /// Storage of a full copy.
         #[arg(long)]
         storage: Option<String>,
+    },
+    /// Make a stopped one a template, which starts no more.
+    Template {
+        /// Name or number.
+        name: String,
+        /// Only make this disk a base of linked copies; the machine stays one.
+        #[arg(long)]
+        disk: Option<String>,
     },
     /// Snapshots.
     Snapshot {
@@ -273,6 +291,15 @@ pub(super) enum SnapshotCommand {
         /// Name or number of the guest.
         name: String,
     },
+    /// Change one's description.
+    Describe {
+        /// Name or number of the guest.
+        name: String,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Free text.
+        description: String,
+    },
     /// Go back to one.
     Rollback {
         /// Name or number of the guest.
@@ -286,6 +313,49 @@ pub(super) enum SnapshotCommand {
         name: String,
         /// Name of the snapshot.
         snapshot: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VolumeCommand {
+    /// List the volumes of a storage.
+    List {
+        /// The storage.
+        storage: String,
+        /// Only of this guest's number.
+        #[arg(long)]
+        vmid: Option<u32>,
+        /// The storage's node; needed where several have one of that name.
+        #[arg(long)]
+        node: Option<String>,
+    },
+    /// Make an empty volume that no guest uses yet.
+    Create {
+        /// The storage.
+        storage: String,
+        /// Number of the guest that it is for, which need not exist.
+        #[arg(long)]
+        vmid: u32,
+        /// Size, such as 20Gi.
+        #[arg(long)]
+        size: String,
+        /// Its name on the storage, such as 100/vm-100-disk-7.raw; the first free one unless given.
+        #[arg(long)]
+        name: Option<String>,
+        /// Layout: raw or qcow2; the storage's default unless given.
+        #[arg(long)]
+        format: Option<String>,
+        /// The storage's node; needed where several have one of that name.
+        #[arg(long)]
+        node: Option<String>,
+    },
+    /// Remove a volume that no guest uses.
+    Delete {
+        /// STORAGE:NAME, as listed.
+        volume: String,
+        /// The storage's node; needed where several have one of that name.
+        #[arg(long)]
+        node: Option<String>,
     },
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gpve_api::client::Request;
 use gpve_api::routes::Operation as Op;
-use gpve_api::v1::{List, VmObject, WatchType};
+use gpve_api::v1::WatchType;
 use gpve_core::error::{ErrorKind, Result};
 use serde_json::Value as Json;
 
@@ -56,7 +56,7 @@ pub(super) async fn get(cx: &Ctx, kind: &str, name: Option<&str>, watch: bool) -
     if let Some(name) = name {
         return cx.output.document(&cx.client.send(cx.of(Op::V1VmRead, name)).await?);
     }
-    let list: List<VmObject> = cx.client.get(Request::to(Op::V1VmList).path("namespace", &cx.namespace)).await?;
+    let list = cx.client.list(Some(&cx.namespace), None).await?;
     vm::show(cx, &list)?;
     if !watch {
         return Ok(());
@@ -95,8 +95,10 @@ fn read(file: &Path) -> Result<Vec<Json>> {
 /// Namespace and name of an object.
 fn place(cx: &Ctx, object: &Json) -> Result<(String, String)> {
     let kind = text(object, "/kind");
-    if kind != "VirtualMachine" {
-        return Err(input("kind", format!("'{kind}' is not known: VirtualMachine")));
+    match kind {
+        "VirtualMachine" => {}
+        "" => return Err(input("kind", "is missing: it says what the object is, and VirtualMachine is what there is")),
+        other => return Err(input("kind", format!("'{other}' is not known: VirtualMachine"))),
     }
     let name = text(object, "/metadata/name");
     if name.is_empty() {

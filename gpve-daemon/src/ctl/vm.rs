@@ -7,7 +7,7 @@ use gpve_core::error::Result;
 use serde_json::{Value as Json, json};
 
 use super::args::{Create, Grace, SnapshotCommand, VmCommand};
-use super::{Ctx, create, text};
+use super::{Ctx, create, given, text};
 
 pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
     match command {
@@ -16,6 +16,7 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
         VmCommand::Show { name } => cx.output.document(&cx.client.send(cx.of(Op::V1VmRead, &name)).await?),
         VmCommand::Start { name } => action(cx, "start", &name, "started").await,
         VmCommand::Stop { name } => action(cx, "stop", &name, "stopped").await,
+        VmCommand::Reset { name } => action(cx, "reset", &name, "reset").await,
         VmCommand::Pause { name } => action(cx, "pause", &name, "paused").await,
         VmCommand::Resume { name } => action(cx, "resume", &name, "resumed").await,
         VmCommand::Shutdown(grace) => graceful(cx, "shutdown", grace, "shut down").await,
@@ -31,11 +32,13 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
                 ("snapshot", snapshot.map(Json::from)),
                 ("storage", storage.map(Json::from)),
             ];
-            let mut body = json!({ "name": target });
-            for (field, value) in wanted.into_iter().filter_map(|(f, v)| Some((f, v?))) {
-                body[field] = value;
-            }
+            let body = given(json!({ "name": target }), wanted);
             cx.carry_out(cx.of(Op::V1VmClone, &name).document(&body), &format!("{name} cloned to {target}")).await
+        }
+        VmCommand::Template { name, disk } => {
+            let request = cx.of(Op::V1VmTemplate, &name).param_opt("disk", disk.as_deref());
+            let done = disk.map_or_else(|| format!("{name} is a template"), |disk| format!("{disk} of {name} is a base"));
+            cx.carry_out(request, &done).await
         }
         VmCommand::Snapshot { command } => snapshot(cx, command).await,
         VmCommand::Resize { name, disk, size } => {
@@ -75,23 +78,8 @@ async fn task_of(cx: &Ctx, vmid: &str) -> Result<Option<String>> {
 }
 
 async fn list(cx: &Ctx, all: bool, selector: Option<&str>) -> Result<()> {
-    let mut whole: Option<List<VmObject>> = None;
-    let mut next: Option<String> = None;
-    loop {
-        let request = Request::to(Op::V1VmList).param_opt("labelSelector", selector).param_opt("continue", next.as_deref());
-        let request = if all { request } else { request.path("namespace", &cx.namespace) };
-        let mut page: List<VmObject> = cx.client.get(request).await?;
-        next = page.metadata.continue_.take();
-        match &mut whole {
-            Some(list) => list.items.append(&mut page.items),
-            None => whole = Some(page),
-        }
-        if next.is_none() {
-            break;
-        }
-    }
-    let Some(list) = whole else { return Ok(()) };
-    show(cx, &list)
+    let namespace = (!all).then_some(cx.namespace.as_str());
+    show(cx, &cx.client.list(namespace, selector).await?)
 }
 
 /// A list of guests.
@@ -139,6 +127,11 @@ async fn snapshot(cx: &Ctx, command: SnapshotCommand) -> Result<()> {
             };
             let rows = list.items.iter().map(row).collect();
             cx.output.rows(&list, &["name", "time", "parent", "description"], rows)
+        }
+        SnapshotCommand::Describe { name, snapshot, description } => {
+            let body = json!({ "description": description });
+            let request = cx.of(Op::V1SnapshotDescribe, &name).path("snapshot", &snapshot).document(&body);
+            cx.carry_out(request, &format!("snapshot {snapshot} of {name} described")).await
         }
         SnapshotCommand::Rollback { name, snapshot } => {
             let request = cx.of(Op::V1SnapshotRollback, &name).path("snapshot", &snapshot);

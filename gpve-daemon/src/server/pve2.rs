@@ -246,11 +246,16 @@ async fn handle(cx: Ctx<'_>) -> Answered {
         | Op::V1VmAction
         | Op::V1VmClone
         | Op::V1VmResizeDisk
+        | Op::V1VmTemplate
         | Op::V1VmConsole
         | Op::V1SnapshotList
         | Op::V1SnapshotCreate
+        | Op::V1SnapshotDescribe
         | Op::V1SnapshotDelete
         | Op::V1SnapshotRollback
+        | Op::V1VolumeList
+        | Op::V1VolumeCreate
+        | Op::V1VolumeDelete
         | Op::V1TaskList
         | Op::V1TaskRead
         | Op::V1TaskLog

@@ -37,6 +37,25 @@ async fn changes_and_progress_are_told_by_a_server() {
 }
 
 #[tokio::test]
+async fn a_spare_volume_is_made_listed_and_deleted_on_a_server() {
+    let daemon = Daemon::start();
+    life::volumes(&client(&daemon).await).await;
+    life::volumes_of_nobody(&client(&daemon).await).await;
+}
+
+#[tokio::test]
+async fn a_plan_does_nothing_on_a_server() {
+    let daemon = Daemon::start();
+    life::planning(&client(&daemon).await.virtual_machines("default")).await;
+}
+
+#[tokio::test]
+async fn machines_of_every_namespace_are_told_of_by_a_server() {
+    let daemon = Daemon::start();
+    life::everywhere(&client(&daemon).await).await;
+}
+
+#[tokio::test]
 async fn a_token_is_enough_and_a_wrong_one_is_told() {
     let daemon = Daemon::start();
     let made = client(&daemon).await;

@@ -56,6 +56,24 @@ fn both_spellings_of_a_server_are_read() {
 }
 
 #[test]
+fn an_empty_section_means_its_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let kind = |kind: &str| format!("apiVersion: gpve.io/v1\nkind: {kind}\n");
+    let sections = |names: &[&str]| names.iter().map(|name| format!("{name}:\n")).collect::<String>();
+    let gpve = sections(&["cluster", "api", "etcd", "storage", "network", "ha", "logging", "metrics"]);
+    assert_eq!(server(&file(&dir, "gpve.yaml", &gpve)), Settings::default());
+    let of_server = kind("ServerConfiguration") + &sections(&["server", "cluster", "scheduler", "storage", "logging", "metrics"]);
+    assert_eq!(server(&file(&dir, "server.yaml", &of_server)), Settings::default());
+    let of_agent = kind("AgentConfiguration")
+        + "agent: {nodeName: a}\n"
+        + &sections(&["server", "qemu", "storage", "network", "resources", "logging"]);
+    let Loaded::Agent(agent) = load(&file(&dir, "agent.yaml", &of_agent), &|_| None).unwrap() else { panic!("no agent") };
+    assert_eq!(agent.settings, Settings { node: Some("a".to_owned()), ..Settings::default() });
+    // Of what has no section at all, too.
+    assert_eq!(server(&file(&dir, "gpve.yaml", "# everything as it is\n")), Settings::default());
+}
+
+#[test]
 fn an_agents_file_takes_its_token_from_the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let text = "apiVersion: gpve.io/v1\nkind: AgentConfiguration\nagent: {nodeName: node-01}\nserver:\n  endpoint: https://s:8443\n  token: \"${GPVE_BOOTSTRAP_TOKEN}\"\n";

@@ -43,11 +43,13 @@ fn a_guest_lives_its_life_on_the_command_line() {
     let disk = ["--disk", "size=1Gi,storage=local,format=qcow2", "--network", "bridge=vmbr0"];
     let made = ok(&daemon, &[&["vm", "create", "web", "--cpu", "2", "--memory", "256Mi", "--label", "tier=front"], &disk[..]].concat());
     assert_eq!(made.trim(), "web created as vm 100 on pve");
-    for verb in ["start", "pause", "resume", "stop"] {
+    for verb in ["start", "pause", "resume", "reset", "stop"] {
         ok(&daemon, &["vm", verb, "web"]);
     }
     ok(&daemon, &["vm", "snapshot", "create", "web", "before", "--description", "the upgrade"]);
     assert!(ok(&daemon, &["vm", "snapshot", "list", "web"]).contains("the upgrade"));
+    ok(&daemon, &["vm", "snapshot", "describe", "web", "before", "the second upgrade"]);
+    assert!(ok(&daemon, &["vm", "snapshot", "list", "web"]).contains("the second upgrade"));
     ok(&daemon, &["vm", "snapshot", "rollback", "web", "before"]);
     ok(&daemon, &["vm", "snapshot", "delete", "web", "before"]);
     ok(&daemon, &["vm", "resize", "web", "scsi0", "+1Gi"]);
@@ -57,7 +59,25 @@ fn a_guest_lives_its_life_on_the_command_line() {
     assert!(ok(&daemon, &["vm", "list"]).contains("web-2"));
     assert!(ok(&daemon, &["task", "list"]).contains("qmclone"));
     ok(&daemon, &["vm", "delete", "web"]);
+    assert_eq!(ok(&daemon, &["vm", "template", "web-2"]).trim(), "web-2 is a template");
+    fails(&daemon, &["vm", "start", "web-2"], ErrorKind::FailedPrecondition);
     ok(&daemon, &["vm", "delete", "101"]);
+}
+
+#[test]
+fn a_volume_is_made_listed_and_deleted_on_the_command_line() {
+    let daemon = Daemon::start();
+    login(&daemon);
+    let made = ok(&daemon, &["volume", "create", "local", "--vmid", "4711", "--size", "1Gi", "--format", "raw"]);
+    assert_eq!(made.trim(), "volume of 1Gi for vm 4711 made on local");
+    let listed: serde_json::Value =
+        serde_json::from_str(&ok(&daemon, &["-o", "json", "volume", "list", "local", "--vmid", "4711"])).unwrap();
+    let id = listed["items"][0]["id"].as_str().unwrap();
+    assert!(ok(&daemon, &["volume", "list", "local", "--node", "pve"]).contains(id));
+    assert_eq!(ok(&daemon, &["volume", "delete", id]).trim(), format!("{id} deleted"));
+    fails(&daemon, &["volume", "delete", id], ErrorKind::NotFound);
+    fails(&daemon, &["volume", "delete", "no-id"], ErrorKind::InvalidInput);
+    fails(&daemon, &["volume", "create", "local", "--vmid", "4711", "--size", "much"], ErrorKind::InvalidInput);
 }
 
 #[test]
@@ -77,6 +97,10 @@ fn manifests_are_applied_shown_and_deleted() {
     assert!(ok(&daemon, &["get", "vm", "a"]).contains("powerState: Running"));
     ok(&daemon, &["delete", "-f", file, "--force"]);
     ok(&daemon, &["delete", "-f", file]);
+    let of_no_kind = daemon.path("thing.yaml");
+    std::fs::write(&of_no_kind, "metadata: {name: a}\nspec: {}\n").unwrap();
+    let told = fails(&daemon, &["apply", "-f", of_no_kind.to_str().unwrap()], ErrorKind::InvalidInput);
+    assert!(told.contains("kind: is missing"), "{told}");
 }
 
 #[test]

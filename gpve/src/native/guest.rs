@@ -1,12 +1,15 @@
 //! Guests as objects.
 
-use gpve_api::v1::{CloneRequest, Continue, GuestSummary, LabelSelector, List, MAX_PAGE, ResizeRequest, VmDocument, VmObject};
+use bytes::Bytes;
+use gpve_api::v1::{
+    ApplyDocument, CloneRequest, Continue, GuestSummary, LabelSelector, List, MAX_PAGE, ResizeRequest, VmDocument, VmObject,
+};
 use gpve_core::control::{Answer, Apply, ApplyOutcome, DeleteGuest, GuestEntry, GuestObject, UpdateGuest};
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{ResizeTo, ShutdownOptions};
 use gpve_core::types::{ByteSize, Namespace, SerialPort, VmSpec, Vmid};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::{Answered, Asked, PREFIX, document};
 
@@ -68,7 +71,17 @@ fn changed(cx: &Asked, status: u16, vmid: Vmid, tasks: &[String]) -> Result<Answ
 /// Settings that reach the host itself are for the administrator.
 fn check_host_access(cx: &Asked, spec: &VmSpec) -> Result<()> {
     let device = spec.serials.values().any(|s| matches!(s, SerialPort::Device(_)));
-    let what = [("spec.kernel", spec.kernel.is_some()), ("spec.args", !spec.args.is_empty()), ("spec.serials", device)];
+    check_root(cx, [("spec.kernel", spec.kernel.is_some()), ("spec.args", !spec.args.is_empty()), ("spec.serials", device)])
+}
+
+/// The same of what is applied, which need not be a whole machine.
+fn check_applied_host_access(cx: &Asked, applied: &ApplyDocument) -> Result<()> {
+    let device = applied.spec.get("serials").and_then(Json::as_object).is_some_and(|s| s.values().any(|port| port.is_object()));
+    let reaches_host = |field: &str| applied.spec.contains_key(field);
+    check_root(cx, [("spec.kernel", reaches_host("kernel")), ("spec.args", reaches_host("args")), ("spec.serials", device)])
+}
+
+fn check_root(cx: &Asked, what: [(&str, bool); 3]) -> Result<()> {
     match what.iter().find(|(_, given)| *given && !cx.is_root) {
         Some((field, _)) => Err(Error::new(ErrorKind::PermissionDenied, "vm.write", format!("only root@pam may set {field}"))),
         None => Ok(()),
@@ -105,12 +118,9 @@ pub(super) async fn replace(cx: &Asked) -> Result<Answered> {
 }
 
 pub(super) async fn apply(cx: &Asked) -> Result<Answered> {
-    let mut manifest: Json = if cx.is_yaml { from_yaml(&cx.body)? } else { cx.document()? };
-    name_it(cx, &mut manifest)?;
-    let reaches_host = |field: &str| manifest.pointer(&format!("/spec/{field}")).is_some();
-    if let Some(field) = ["kernel", "args"].into_iter().find(|f| reaches_host(f) && !cx.is_root) {
-        return Err(Error::new(ErrorKind::PermissionDenied, "vm.apply", format!("only root@pam may set spec.{field}")));
-    }
+    let applied = ApplyDocument::parse(&if cx.is_yaml { from_yaml(&cx.body)? } else { cx.body.clone() })?;
+    check_applied_host_access(cx, &applied)?;
+    let manifest = applied.manifest(&cx.namespace()?, &cx.params.parse("name")?)?;
     let request = Apply { manifest, manager: cx.params.parse("fieldManager")?, force: cx.params.flag("force") };
     let applied = cx.plane.apply(&cx.call, request).await?;
     if let Some(plan) = applied.plan {
@@ -125,25 +135,11 @@ pub(super) async fn apply(cx: &Asked) -> Result<Answered> {
     Ok(changed(cx, status, applied.vmid, &tasks)?.with_header("gpve-outcome", word.to_owned()))
 }
 
-fn from_yaml(body: &[u8]) -> Result<Json> {
-    let text = std::str::from_utf8(body).map_err(|e| Error::field("vm.apply", "body", e.to_string()))?;
-    serde_saphyr::from_str(text).map_err(|e| Error::field("vm.apply", "body", e.to_string()))
-}
-
-/// Writes the name and namespace of the path into a manifest that has none, and refuses one that has others.
-fn name_it(cx: &Asked, manifest: &mut Json) -> Result<()> {
-    let wrong = |field: &str, why: &str| Err(Error::field("vm.apply", field, why));
-    let Some(object) = manifest.as_object_mut() else { return wrong("body", "is not an object") };
-    let metadata = object.entry("metadata").or_insert_with(|| json!({}));
-    let Some(metadata) = metadata.as_object_mut() else { return wrong("metadata", "is not an object") };
-    for (field, param) in [("name", "name"), ("namespace", "namespace")] {
-        let asked = cx.params.text(param).unwrap_or_default();
-        let there = metadata.entry(field).or_insert_with(|| json!(asked));
-        if there.as_str() != Some(asked) {
-            return wrong(&format!("metadata.{field}"), &format!("differs from the path, which says '{asked}'"));
-        }
-    }
-    Ok(())
+fn from_yaml(body: &[u8]) -> Result<Bytes> {
+    let refused = |e: &dyn std::fmt::Display| Error::field("vm.apply", "body", e.to_string());
+    let text = std::str::from_utf8(body).map_err(|e| refused(&e))?;
+    let document: Json = serde_saphyr::from_str(text).map_err(|e| refused(&e))?;
+    Ok(document.to_string().into())
 }
 
 pub(super) async fn delete(cx: &Asked) -> Result<Answered> {
@@ -173,6 +169,10 @@ pub(super) async fn action(cx: &Asked) -> Result<Answered> {
 pub(super) async fn clone(cx: &Asked) -> Result<Answered> {
     let request = cx.document::<CloneRequest>()?.of(cx.vmid()?);
     cx.task(cx.plane.clone_guest(&cx.call, request).await?).await
+}
+
+pub(super) async fn template(cx: &Asked) -> Result<Answered> {
+    cx.task(cx.plane.template(&cx.call, cx.vmid()?, cx.params.parse_opt("disk")?).await?).await
 }
 
 pub(super) async fn resize(cx: &Asked) -> Result<Answered> {

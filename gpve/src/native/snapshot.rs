@@ -1,6 +1,6 @@
 //! Snapshots of a guest.
 
-use gpve_api::v1::{List, SnapshotRequest, SnapshotView};
+use gpve_api::v1::{List, SnapshotPatch, SnapshotRequest, SnapshotView};
 use gpve_core::error::{Error, Result};
 
 use super::{Answered, Asked, document};
@@ -17,6 +17,11 @@ pub(super) async fn create(cx: &Asked) -> Result<Answered> {
         return Err(Error::unsupported("snapshot.create", "snapshots with memory are not possible yet: leave 'memory' out"));
     }
     cx.task(cx.plane.snapshot(&cx.call, cx.vmid()?, name, description).await?).await
+}
+
+pub(super) async fn describe(cx: &Asked) -> Result<Answered> {
+    let SnapshotPatch { description } = cx.document()?;
+    cx.task(cx.plane.describe_snapshot(&cx.call, cx.vmid()?, cx.params.parse("snapshot")?, description).await?).await
 }
 
 pub(super) async fn delete(cx: &Asked) -> Result<Answered> {

@@ -1,8 +1,4 @@
 use gpve::ErrorKind;
-use gpve::v1::SnapshotRequest;
-use gpve_core::control::{AllocateVolume, Answer, Call};
-use gpve_core::ports::{ContentRequest, VolumeFilter};
-use gpve_core::types::ByteSize;
 
 use crate::life::{self, PATIENCE, bootable, small};
 use crate::support::Place;
@@ -38,6 +34,28 @@ async fn changes_and_progress_are_told_in_the_process() {
 }
 
 #[tokio::test]
+async fn a_spare_volume_is_made_listed_and_deleted_in_the_process() {
+    let place = Place::simulated().await;
+    life::volumes(&place.local.client()).await;
+    life::volumes_of_nobody(&place.local.client()).await;
+    place.local.close().await;
+}
+
+#[tokio::test]
+async fn a_plan_does_nothing_in_the_process() {
+    let place = Place::simulated().await;
+    life::planning(&place.local.client().virtual_machines("default")).await;
+    place.local.close().await;
+}
+
+#[tokio::test]
+async fn machines_of_every_namespace_are_told_of_in_the_process() {
+    let place = Place::simulated().await;
+    life::everywhere(&place.local.client()).await;
+    place.local.close().await;
+}
+
+#[tokio::test]
 async fn state_survives_and_a_closed_place_can_be_opened_again() {
     let place = Place::simulated().await;
     let machines = place.local.client().virtual_machines("default");
@@ -45,36 +63,6 @@ async fn state_survives_and_a_closed_place_can_be_opened_again() {
     let place = place.reopened(true).await;
     assert!(machines.start("web").await.is_err(), "the client of the closed one is of no use any more");
     assert_eq!(place.local.client().virtual_machines("default").list(None).await.unwrap().items.len(), 1);
-    place.local.close().await;
-}
-
-#[tokio::test]
-async fn what_the_native_api_lacks_the_control_plane_has_in_the_process() {
-    let place = Place::simulated().await;
-    let (machines, plane) = (place.local.client().virtual_machines("default"), place.local.plane());
-    let (call, node) = (Call::by("root@pam".parse().unwrap()), "localhost".parse().unwrap());
-    let ended = async |answer: gpve::Result<Answer>| {
-        let task = plane.wait(&answer.unwrap().accepted().unwrap().upid).await.unwrap();
-        gpve_core::control::outcome(&task).unwrap();
-    };
-    let vm = machines.create(&bootable("web", "/nowhere".as_ref())).await.unwrap();
-    vm.job.await.unwrap();
-    let vmid = vm.machine.status.vmid;
-    let snapshot = SnapshotRequest { name: "before".parse().unwrap(), description: String::new(), memory: false };
-    machines.snapshot("web", &snapshot).await.unwrap().await.unwrap();
-    ended(plane.describe_snapshot(&call, vmid, snapshot.name.clone(), "the first".to_owned()).await).await;
-    assert_eq!(machines.snapshots("web").await.unwrap()[0].description, "the first");
-    machines.delete_snapshot("web", "before").await.unwrap().await.unwrap();
-    let free = AllocateVolume { storage: "local".parse().unwrap(), name: None, format: None, size: ByteSize::from_gib(1) };
-    ended(plane.allocate_volume(&call, &node, vmid, free.clone()).await).await;
-    let all = ContentRequest { storage: free.storage.clone(), filter: VolumeFilter::default(), name: None };
-    let in_use = machines.get("web").await.unwrap().spec.vm.disks.values().find_map(|disk| disk.volume().cloned());
-    let volumes = plane.content(&node, &all).await.unwrap();
-    let spare = volumes.iter().map(|v| v.volume.id.clone()).find(|id| Some(id) != in_use.as_ref()).expect("it was made");
-    ended(plane.destroy_volume(&call, &node, vmid, spare.clone()).await).await;
-    assert!(plane.content(&node, &all).await.unwrap().iter().all(|v| v.volume.id != spare));
-    ended(plane.template(&call, vmid, None).await).await;
-    assert!(machines.get("web").await.unwrap().spec.vm.template);
     place.local.close().await;
 }
 

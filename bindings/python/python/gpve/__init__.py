@@ -26,7 +26,7 @@ from ._errors import (
     Unavailable,
     Unsupported,
 )
-from ._gpve import Client, Console, Job, Node, Progress, VirtualMachine, VirtualMachines, Watch, WatchEvent, version
+from ._gpve import Client, Console, Job, Node, Progress, Storage, VirtualMachine, VirtualMachines, Watch, WatchEvent, version
 
 __version__ = version()
 
@@ -46,6 +46,7 @@ __all__ = [
     "PreconditionFailed",
     "Progress",
     "ResourceExhausted",
+    "Storage",
     "Stuck",
     "Timeout",
     "Unauthenticated",
