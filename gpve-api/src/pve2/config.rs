@@ -3,12 +3,19 @@
 //! The spec is what is stored; this is a view of it. What a spec cannot say (that `cores: 1` was written although it is the
 //! default, the spelling of `agent`) is kept in the spec under [`SPELLING`], and used only while it still means the same.
 
+mod board;
 mod change;
+mod cloud_init;
+mod device;
 mod disk;
 mod from_spec;
 mod nic;
+mod parts;
 mod pending;
+mod processors;
 mod spelling;
+mod stored;
+mod throttle;
 mod to_spec;
 mod words;
 
@@ -26,6 +33,7 @@ use crate::routes::vm_options;
 pub use change::{Change, Edit};
 pub use pending::{PendingEntry, pending};
 pub use spelling::SPELLING;
+pub(crate) use stored::{as_stored, replace_old_names};
 pub use to_spec::default_boot;
 
 /// Name and spec of a guest: what one configuration defines.
@@ -98,10 +106,9 @@ impl VmConfig {
                 (_, Value::Int(v)) => v.to_string(),
                 (_, Value::Text(v) | Value::Secret(v)) => v.clone(),
             };
-            // `cdrom` is another name for `ide2`.
-            let name = if name == "cdrom" { "ide2" } else { name };
-            config.set(name, text);
+            config.set(name, stored::as_stored(name, &text));
         }
+        stored::replace_old_names(&mut config);
         config
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,12 @@ impl fmt::Debug for CloudInitPassword {
         f.write_str("***")
     }
 }
+
+text_type!(
+    /// A DNS server: an address or a name.
+    DnsServer, "DNS server", "an IP address or a DNS name",
+    |s| s.parse::<std::net::IpAddr>().is_ok() || s.parse::<super::id::GuestName>().is_ok()
+);
 
 text_type!(
     /// Public SSH keys, one per line.
@@ -189,7 +195,7 @@ pub struct CloudInitSpec {
     pub ssh_keys: Option<SshKeys>,
     /// DNS servers; empty: the host's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub nameservers: Vec<IpAddr>,
+    pub nameservers: Vec<DnsServer>,
     /// DNS search domains; absent: the host's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search_domain: Option<CloudInitText>,

@@ -43,7 +43,7 @@ mod tests;
 pub use boot::{BootDevice, BootLetters, BootOrder, DirectKernel, LegacyBoot};
 pub use clock::{ClockSpec, StartDate};
 pub use cloud_init::{
-    CloudInitFiles, CloudInitKind, CloudInitPassword, CloudInitSpec, CloudInitText, Ip4Setting, Ip6Setting, IpConfig, SshKeys,
+    CloudInitFiles, CloudInitKind, CloudInitPassword, CloudInitSpec, CloudInitText, DnsServer, Ip4Setting, Ip6Setting, IpConfig, SshKeys,
 };
 pub use confidential::{SevKind, SevSpec, TdxSpec};
 pub use cpu::{CpuFlag, CpuLimit, CpuModel, CpuSpec, HvVendorId, PhysBits};

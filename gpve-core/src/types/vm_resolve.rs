@@ -34,8 +34,8 @@ pub struct ResolvedVm {
     pub vmid: Vmid,
     /// Its name; `vm-VMID` when none was given.
     pub name: GuestName,
-    /// SMBIOS system UUID.
-    pub uuid: Uuid,
+    /// SMBIOS system UUID; a machine without one reads zeros.
+    pub uuid: Option<Uuid>,
     /// Further SMBIOS system information.
     #[serde(default)]
     pub smbios: SmbiosSpec,
@@ -97,8 +97,8 @@ pub struct ResolvedVm {
     pub shared_folders: BTreeMap<u8, SharedFolder>,
     /// SCSI controller.
     pub scsi_controller: ScsiController,
-    /// Display.
-    pub vga: Vga,
+    /// Display; none is the board's own default, or no adapter beside a graphics card of the host.
+    pub vga: Option<Vga>,
     /// Memory of the display in MiB.
     #[serde(default)]
     pub vga_memory_mib: Option<u16>,
@@ -127,8 +127,8 @@ pub struct ResolvedVm {
     pub kernel: Option<DirectKernel>,
     /// Extra arguments.
     pub args: Vec<RawArg>,
-    /// USB tablet.
-    pub tablet: bool,
+    /// USB tablet; none is the display's default.
+    pub tablet: Option<bool>,
     /// ACPI.
     pub acpi: bool,
     /// Real-time clock.
@@ -224,7 +224,7 @@ impl VmSpec {
         Ok(ResolvedVm {
             vmid,
             name: name.cloned().map_or_else(default_name, Ok)?,
-            uuid: self.uuid.unwrap_or_else(|| uuid_of(vmid)),
+            uuid: self.uuid,
             smbios: self.smbios.clone(),
             generation_id: self.generation_id.filter(|id| !id.is_nil()),
             arch: self.arch,
@@ -251,7 +251,7 @@ impl VmSpec {
             host_pci: self.host_pci.clone(),
             shared_folders: self.shared_folders.clone(),
             scsi_controller: self.scsi_controller.unwrap_or(ScsiController::Lsi),
-            vga: self.vga.unwrap_or(Vga::Std),
+            vga: self.vga,
             vga_memory_mib: self.vga_memory_mib,
             clipboard: self.clipboard,
             spice: self.spice.unwrap_or_default(),
@@ -261,7 +261,7 @@ impl VmSpec {
             rng: self.rng.clone(),
             kernel: self.kernel.clone(),
             args: self.args.clone(),
-            tablet: self.tablet.unwrap_or(true),
+            tablet: self.tablet,
             acpi: self.acpi.unwrap_or(true),
             clock: self.clock.clone(),
             freeze: self.freeze == Some(true),
@@ -320,9 +320,4 @@ impl VmSpec {
         order.sort_unstable();
         order
     }
-}
-
-/// A stable UUID for a machine that was stored without one.
-fn uuid_of(vmid: Vmid) -> Uuid {
-    Uuid::from_u128(0x6770_7665_0000_4000_8000_0000_0000_0000 | u128::from(vmid.get()))
 }

@@ -96,6 +96,7 @@ proptest! {
         one_door::<StartDate>(&text);
         one_door::<ParallelPort>(&text);
         one_door::<CloudInitText>(&text);
+        safe_id::<DnsServer>(&text);
         one_door::<SshKeys>(&text);
         one_door::<Key>(&text);
     }
