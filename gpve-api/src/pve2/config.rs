@@ -35,6 +35,7 @@ pub use pending::{PendingEntry, pending};
 pub use spelling::SPELLING;
 pub(crate) use stored::{as_stored, replace_old_names};
 pub use to_spec::default_boot;
+pub(crate) use to_spec::default_spec;
 
 /// Name and spec of a guest: what one configuration defines.
 #[derive(Debug, Clone, PartialEq, Eq)]

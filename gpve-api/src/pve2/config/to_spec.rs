@@ -10,8 +10,10 @@ use super::board::free_text;
 use super::parts::{number_of, one, parse, read};
 use super::{Definition, Problems, VmConfig, board, cloud_init, device, disk, nic, processors, spelling, words};
 
-/// Memory of a guest that says nothing about it, in MiB.
-const DEFAULT_MEMORY: u64 = 512;
+/// What a guest is that says nothing: 512 MiB of memory.
+pub(crate) fn default_spec() -> VmSpec {
+    VmSpec::of(MemMib::DEFAULT)
+}
 
 /// What `config` defines, its spelling included.
 pub(super) fn define(config: &VmConfig) -> Result<Definition, Error> {
@@ -23,8 +25,7 @@ pub(super) fn define(config: &VmConfig) -> Result<Definition, Error> {
 /// What `config` means, without its spelling.
 pub(super) fn meaning(config: &VmConfig) -> Result<Definition, Error> {
     let mut problems = Problems::default();
-    let memory = MemMib::try_from(DEFAULT_MEMORY).map_err(|e| Error::internal("vm.config", e.to_string()))?;
-    let mut definition = Definition { name: None, spec: VmSpec::of(memory) };
+    let mut definition = Definition { name: None, spec: default_spec() };
     for (key, value) in config.iter() {
         let set = match setting(key, value, &mut definition, &mut problems) {
             Ok(false) => keep(key, value, &mut definition.spec),
