@@ -5,10 +5,10 @@ use gpve_core::control::{Answer, Apply, ApplyOutcome, DeleteGuest, GuestEntry, G
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{ResizeTo, ShutdownOptions};
-use gpve_core::types::{ByteSize, Namespace, SerialPort, VmSpec, Vmid};
+use gpve_core::types::{ByteSize, Namespace, VmSpec, Vmid};
 use serde_json::{Value as Json, json};
 
-use super::{Answered, Asked, PREFIX, document};
+use super::{Answered, Asked, PREFIX, document, host_access};
 
 /// The object with its latest figures.
 pub(super) fn shown(entry: &GuestEntry) -> VmObject {
@@ -67,11 +67,16 @@ fn changed(cx: &Asked, status: u16, vmid: Vmid, tasks: &[String]) -> Result<Answ
 
 /// Settings that reach the host itself are for the administrator.
 fn check_host_access(cx: &Asked, spec: &VmSpec) -> Result<()> {
-    let device = spec.serials.values().any(|s| matches!(s, SerialPort::Device(_)));
-    let what = [("spec.kernel", spec.kernel.is_some()), ("spec.args", !spec.args.is_empty()), ("spec.serials", device)];
-    match what.iter().find(|(_, given)| *given && !cx.is_root) {
-        Some((field, _)) => Err(Error::new(ErrorKind::PermissionDenied, "vm.write", format!("only root@pam may set {field}"))),
-        None => Ok(()),
+    let spec = serde_json::to_value(spec).map_err(|e| Error::internal("vm.write", e.to_string()))?;
+    refuse_host_access(cx, &spec, "vm.write")
+}
+
+fn refuse_host_access(cx: &Asked, spec: &Json, operation: &'static str) -> Result<()> {
+    match host_access::asked(spec) {
+        Some(field) if !cx.is_root => {
+            Err(Error::new(ErrorKind::PermissionDenied, operation, format!("only root@pam may set spec.{field}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -95,6 +100,10 @@ pub(super) async fn replace(cx: &Asked) -> Result<Answered> {
     for (key, value) in guest.spec().other.iter().filter(|(k, _)| k.as_str() == gpve_api::pve2::config::SPELLING) {
         spec.other.insert(key.clone(), value.clone());
     }
+    // The document does not show the password.
+    if spec.cloud_init.password.is_none() {
+        spec.cloud_init.password.clone_from(&guest.spec().cloud_init.password);
+    }
     let patch = SpecPatch::between(guest.spec(), &spec)?;
     let vmid = guest.object.spec.vmid;
     match cx.plane.update(&cx.call, vmid, UpdateGuest { patch, wait: true, ..UpdateGuest::default() }).await? {
@@ -107,9 +116,8 @@ pub(super) async fn replace(cx: &Asked) -> Result<Answered> {
 pub(super) async fn apply(cx: &Asked) -> Result<Answered> {
     let mut manifest: Json = if cx.is_yaml { from_yaml(&cx.body)? } else { cx.document()? };
     name_it(cx, &mut manifest)?;
-    let reaches_host = |field: &str| manifest.pointer(&format!("/spec/{field}")).is_some();
-    if let Some(field) = ["kernel", "args"].into_iter().find(|f| reaches_host(f) && !cx.is_root) {
-        return Err(Error::new(ErrorKind::PermissionDenied, "vm.apply", format!("only root@pam may set spec.{field}")));
+    if let Some(spec) = manifest.get("spec") {
+        refuse_host_access(cx, spec, "vm.apply")?;
     }
     let request = Apply { manifest, manager: cx.params.parse("fieldManager")?, force: cx.params.flag("force") };
     let applied = cx.plane.apply(&cx.call, request).await?;
