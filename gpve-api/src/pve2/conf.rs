@@ -16,6 +16,7 @@
 
 mod check;
 mod drive;
+mod import;
 mod parse;
 mod property;
 mod restore;
@@ -28,6 +29,7 @@ use gpve_core::types::Vmid;
 
 use super::config::{Definition, VmConfig};
 
+pub use import::Imported;
 pub use restore::{MappedDrive, Restore, Unique, device_map};
 
 /// What happens to a line that Proxmox VE would not take.

@@ -100,17 +100,23 @@ impl VmConfig {
         let settings = params.iter().filter(|(name, _)| option(name).is_some());
         let mut config = Self::default();
         for (name, value) in settings {
-            let text = match (name, value) {
-                ("tags", Value::List(tags)) => join_tags(tags),
-                (_, Value::List(items)) => items.join(" "),
-                (_, Value::Bool(v)) => u8::from(*v).to_string(),
-                (_, Value::Int(v)) => v.to_string(),
-                (_, Value::Text(v) | Value::Secret(v)) => v.clone(),
-            };
-            config.set(name, stored::as_stored(name, &text));
+            config.set(name, stored::as_stored(name, &text_of(name, value)));
         }
         stored::replace_old_names(&mut config);
         config
+    }
+
+    /// Sets a setting as a request would: checked against the table, switches as `1` or `0`.
+    ///
+    /// # Errors
+    /// An unknown setting, or a value that it does not take.
+    pub fn put(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        let refused = |why: String| Error::field("vm.config", key, why);
+        let param = option(key).ok_or_else(|| refused("is not a setting of a guest".to_owned()))?;
+        let value = crate::route::check_text(&param.kind, value).map_err(refused)?;
+        self.set(key, stored::as_stored(key, &text_of(key, &value)));
+        stored::replace_old_names(self);
+        Ok(())
     }
 
     /// The configuration that defines `definition`.
@@ -170,6 +176,17 @@ impl VmConfig {
     /// The settings as an answer shows them: booleans and integers as numbers, all else as text, passwords masked.
     pub fn to_json(&self) -> Map<String, Json> {
         self.iter().map(|(key, value)| (key.to_owned(), typed(key, value))).collect()
+    }
+}
+
+/// The text of a checked value.
+fn text_of(key: &str, value: &Value) -> String {
+    match (key, value) {
+        ("tags", Value::List(tags)) => join_tags(tags),
+        (_, Value::List(items)) => items.join(" "),
+        (_, Value::Bool(v)) => u8::from(*v).to_string(),
+        (_, Value::Int(v)) => v.to_string(),
+        (_, Value::Text(v) | Value::Secret(v)) => v.clone(),
     }
 }
 

@@ -202,6 +202,25 @@ fn a_file_defines_a_guest_even_where_gpve_cannot_do_all_of_it() {
 }
 
 #[test]
+fn a_guest_is_imported_as_it_would_be_at_its_next_start() {
+    let text = "#web\ncores: 2\nballoon: 0\nshape: round\nide2: cdrom,media=cdrom\nwatchdog: ib700\nparent: before\nlock: backup\n\
+                meta: creation-qemu=9.0.2,ctime=1725975013\n[PENDING]\ncores: 4\ndelete: balloon,!lock\n[before]\ncores: 1\nsnaptime: 4\n";
+    let file = ConfFile::parse(vmid(100), text, Mode::Lenient).unwrap().file;
+    let imported = file.import();
+    let spec = &imported.definition.spec;
+    assert_eq!((spec.cpu.cores, spec.lock, spec.memory.ballooning), (4, None, gpve_core::types::Ballooning::On));
+    assert_eq!(imported.taken, ["cores", "meta", "watchdog"]);
+    assert_eq!(imported.refused[0].0, "ide2");
+    assert_eq!(
+        (imported.pending, imported.snapshots),
+        (["cores", "balloon", "lock"].map(str::to_owned).to_vec(), vec!["before".to_owned()])
+    );
+    assert!(imported.without_effect.contains(&"shape".to_owned()), "{:?}", imported.without_effect);
+    assert_eq!(spec.origin.as_ref().unwrap().created.unwrap().secs(), 1_725_975_013);
+    assert_eq!(VmConfig::of(&imported.definition).get("shape"), Some("round"));
+}
+
+#[test]
 fn a_restored_guest_is_not_the_one_that_was_backed_up() {
     let text = "lock: backup\nparent: x\nunused0: a:b\nvlan7: e1000=02:00:00:00:00:09,rtl8139\nnet3: virtio=02:00:00:00:00:08,bridge=vmbr0\n\
                 vmgenid: 145ced86-d86d-4d9c-89dd-f875ea8e8e0d\nsmbios1: uuid=145ced86-d86d-4d9c-89dd-f875ea8e8e0d\n\

@@ -197,25 +197,7 @@ impl VmSpec {
     /// Fills in defaults and proves the rules. Every disk must have its volume by now and every card its address.
     pub fn resolve(&self, vmid: Vmid, name: Option<&GuestName>) -> Result<ResolvedVm, Error> {
         let mut bad = self.check();
-        let mut disks = BTreeMap::new();
-        for (slot, disk) in &self.disks {
-            match &disk.source {
-                DiskSource::New { .. } | DiskSource::Import { .. } => {
-                    bad.push(FieldError { field: slot.to_string(), reason: "its volume is not made yet".to_owned() });
-                }
-                DiskSource::Empty | DiskSource::Volume { .. } => {
-                    let volume = disk.volume().cloned();
-                    disks.insert(*slot, ResolvedDisk { volume, cdrom: disk.is_cdrom(), options: disk.options.clone() });
-                }
-            }
-        }
-        let mut networks = BTreeMap::new();
-        for (index, nic) in &self.networks {
-            match nic.mac_address {
-                Some(mac) => drop(networks.insert(*index, ResolvedNic { mac, spec: nic.clone() })),
-                None => bad.push(FieldError { field: index.to_string(), reason: "has no address yet".to_owned() }),
-            }
-        }
+        let (disks, networks) = self.attached(&mut bad);
         if !bad.is_empty() {
             return Err(Error::invalid("vm.resolve", bad).on(format!("vm {vmid}")));
         }
@@ -275,6 +257,30 @@ impl VmSpec {
             no_reboot: self.reboot == Some(false),
             without_effect: self.without_effect(),
         })
+    }
+
+    /// The disks that have their volume and the cards that have their address; what has none goes to `bad`.
+    fn attached(&self, bad: &mut Vec<FieldError>) -> (BTreeMap<DiskSlot, ResolvedDisk>, BTreeMap<NicIndex, ResolvedNic>) {
+        let mut disks = BTreeMap::new();
+        for (slot, disk) in &self.disks {
+            match &disk.source {
+                DiskSource::New { .. } | DiskSource::Import { .. } => {
+                    bad.push(FieldError { field: slot.to_string(), reason: "its volume is not made yet".to_owned() });
+                }
+                DiskSource::Empty | DiskSource::Volume { .. } => {
+                    let volume = disk.volume().cloned();
+                    disks.insert(*slot, ResolvedDisk { volume, cdrom: disk.is_cdrom(), options: disk.options.clone() });
+                }
+            }
+        }
+        let mut networks = BTreeMap::new();
+        for (index, nic) in &self.networks {
+            match nic.mac_address {
+                Some(mac) => drop(networks.insert(*index, ResolvedNic { mac, spec: nic.clone() })),
+                None => bad.push(FieldError { field: index.to_string(), reason: "has no address yet".to_owned() }),
+            }
+        }
+        (disks, networks)
     }
 
     fn default_machine(&self) -> MachineKind {

@@ -44,7 +44,7 @@ pub(super) fn file(vmid: Vmid, text: &str, mode: Mode) -> Result<Parsed, ConfErr
 
 impl Reader {
     fn line(&mut self, line: &str) -> Result<(), ConfError> {
-        if line.trim().is_empty() {
+        if line.trim_matches(is_blank).is_empty() {
             return Ok(());
         }
         if let Some(name) = heading(line) {
@@ -170,9 +170,14 @@ impl Reader {
     }
 }
 
+/// Blanks are those of ASCII; others belong to a value.
+fn is_blank(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\u{b}'
+}
+
 /// What stands in the brackets of a line that begins a section.
 fn heading(line: &str) -> Option<&str> {
-    line.strip_prefix('[')?.trim_end().strip_suffix(']').filter(|name| !name.contains(']'))
+    line.strip_prefix('[')?.trim_end_matches(is_blank).strip_suffix(']').filter(|name| !name.contains(']'))
 }
 
 fn is_snapshot_name(name: &str) -> bool {
@@ -185,7 +190,7 @@ fn key_and_value(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
     let is_key = stem.starts_with(|c: char| c.is_ascii_lowercase()) && stem.chars().all(|c| c.is_ascii_lowercase() || "_-".contains(c));
-    let value = value.trim();
+    let value = value.trim_matches(is_blank);
     (is_key && !value.is_empty()).then_some((key, value))
 }
 
