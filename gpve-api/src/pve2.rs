@@ -12,6 +12,7 @@
 //! 8. the handler for the route's [`Operation`](crate::routes::Operation), and [`Reply::data`] or [`Failure::reply`].
 
 pub mod answer;
+pub mod conf;
 pub mod config;
 mod credentials;
 pub mod phrase;

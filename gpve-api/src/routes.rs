@@ -17,6 +17,7 @@ mod v1;
 mod vm_options;
 
 use crate::route::{Dialect, Kind, Param, Route, Router};
+pub(crate) use forms::{CONFIG_ID, VOLUME_ID};
 
 pub use vm_options::vm_options;
 

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::types::VmSpec;
 
 /// Fields whose parts are addressed one by one.
-const DEEP: [&str; 7] = ["cpu", "memory", "disks", "networks", "serials", "unused", "other"];
+const DEEP: [&str; 12] =
+    ["cpu", "memory", "disks", "networks", "serials", "parallels", "usb", "hostPci", "sharedFolders", "unused", "cloudInit", "other"];
 /// Fields that are lists of named entries on the wire.
 const NAMED: [&str; 2] = ["disks", "networks"];
 

@@ -4,6 +4,7 @@ mod args;
 mod console;
 mod create;
 mod exit;
+mod import;
 mod manifest;
 mod output;
 mod session;
@@ -86,6 +87,7 @@ impl Ctx {
             Command::Apply { file, manager, force, dry_run } => manifest::apply(self, &file, &manager, force, dry_run).await,
             Command::Get { kind, name, watch } => manifest::get(self, &kind, name.as_deref(), watch).await,
             Command::Delete { file, force } => manifest::delete(self, &file, force).await,
+            Command::Import { command } => import::run(self, command).await,
             Command::Task { command } => task::run(self, command).await,
             Command::Version => self.version().await,
             Command::Login(_) | Command::Logout | Command::Completions { .. } => {

@@ -16,6 +16,7 @@ mod cgroup;
 pub mod config;
 mod console;
 pub mod driver;
+mod facts;
 mod fault;
 mod hotplug;
 pub mod image;

@@ -3,6 +3,7 @@
 //! The server wraps it in HTTP, [`Local`](crate::Local) calls it in the same process: one behaviour for both.
 
 mod guest;
+mod host_access;
 mod snapshot;
 mod storage;
 mod task;

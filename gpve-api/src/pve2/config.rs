@@ -3,12 +3,19 @@
 //! The spec is what is stored; this is a view of it. What a spec cannot say (that `cores: 1` was written although it is the
 //! default, the spelling of `agent`) is kept in the spec under [`SPELLING`], and used only while it still means the same.
 
+mod board;
 mod change;
+mod cloud_init;
+mod device;
 mod disk;
 mod from_spec;
 mod nic;
+mod parts;
 mod pending;
+mod processors;
 mod spelling;
+mod stored;
+mod throttle;
 mod to_spec;
 mod words;
 
@@ -26,7 +33,9 @@ use crate::routes::vm_options;
 pub use change::{Change, Edit};
 pub use pending::{PendingEntry, pending};
 pub use spelling::SPELLING;
+pub(crate) use stored::{as_stored, replace_old_names};
 pub use to_spec::default_boot;
+pub(crate) use to_spec::default_spec;
 
 /// Name and spec of a guest: what one configuration defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,18 +100,23 @@ impl VmConfig {
         let settings = params.iter().filter(|(name, _)| option(name).is_some());
         let mut config = Self::default();
         for (name, value) in settings {
-            let text = match (name, value) {
-                ("tags", Value::List(tags)) => join_tags(tags),
-                (_, Value::List(items)) => items.join(" "),
-                (_, Value::Bool(v)) => u8::from(*v).to_string(),
-                (_, Value::Int(v)) => v.to_string(),
-                (_, Value::Text(v) | Value::Secret(v)) => v.clone(),
-            };
-            // `cdrom` is another name for `ide2`.
-            let name = if name == "cdrom" { "ide2" } else { name };
-            config.set(name, text);
+            config.set(name, stored::as_stored(name, &text_of(name, value)));
         }
+        stored::replace_old_names(&mut config);
         config
+    }
+
+    /// Sets a setting as a request would: checked against the table, switches as `1` or `0`.
+    ///
+    /// # Errors
+    /// An unknown setting, or a value that it does not take.
+    pub fn put(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        let refused = |why: String| Error::field("vm.config", key, why);
+        let param = option(key).ok_or_else(|| refused("is not a setting of a guest".to_owned()))?;
+        let value = crate::route::check_text(&param.kind, value).map_err(refused)?;
+        self.set(key, stored::as_stored(key, &text_of(key, &value)));
+        stored::replace_old_names(self);
+        Ok(())
     }
 
     /// The configuration that defines `definition`.
@@ -162,6 +176,17 @@ impl VmConfig {
     /// The settings as an answer shows them: booleans and integers as numbers, all else as text, passwords masked.
     pub fn to_json(&self) -> Map<String, Json> {
         self.iter().map(|(key, value)| (key.to_owned(), typed(key, value))).collect()
+    }
+}
+
+/// The text of a checked value.
+fn text_of(key: &str, value: &Value) -> String {
+    match (key, value) {
+        ("tags", Value::List(tags)) => join_tags(tags),
+        (_, Value::List(items)) => items.join(" "),
+        (_, Value::Bool(v)) => u8::from(*v).to_string(),
+        (_, Value::Int(v)) => v.to_string(),
+        (_, Value::Text(v) | Value::Secret(v)) => v.clone(),
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) static STORAGE_ID: Format =
         s.len() >= 2 && starts_with_letter(s) && only(s, "-_.") && s.ends_with(|c: char| c.is_ascii_alphanumeric())
     })
     .max(100);
-pub(super) static CONFIG_ID: Format =
+pub(crate) static CONFIG_ID: Format =
     Format::new("pve-configid", "an id (a letter, then letters, digits, '-' or '_'; two or more characters)", |s| {
         s.len() >= 2 && starts_with_letter(s) && only(s, "-_")
     });
@@ -56,7 +56,7 @@ pub(super) static UPID: Format =
 pub(super) static TASK_STATUS: Format =
     Format::new("pve-task-status-type-list", "one of: ok, error, warning, unknown", |s| one_of(s, &["ok", "error", "warning", "unknown"]));
 
-pub(super) static VOLUME_ID: Format = Format::new("pve-volume-id", "a volume id (STORAGE:NAME): unable to parse volume ID", is_volume_id);
+pub(crate) static VOLUME_ID: Format = Format::new("pve-volume-id", "a volume id (STORAGE:NAME): unable to parse volume ID", is_volume_id);
 pub(super) static VOLUME_OR_PATH: Format = Format::new(
     "pve-volume-id-or-qm-path",
     "a volume id (STORAGE:NAME), STORAGE:SIZE, 'none', 'cdrom' or an absolute path: unable to parse volume ID",

@@ -230,6 +230,8 @@ pub(crate) static IP_CONFIG: PropertyFormat = form(
     ],
     None,
 );
+/// Written by nodes, not by clients.
+pub(crate) static META: PropertyFormat = form("Meta", &[opt("creation-qemu", Kind::text(24)), opt("ctime", Kind::COUNT)], None);
 pub(crate) static CI_CUSTOM: PropertyFormat = form(
     "CiCustom",
     &[

@@ -107,14 +107,15 @@ impl From<&GuestObject> for VmObject {
                 annotations: meta.annotations.clone(),
                 managed_fields: owned.collect(),
             },
-            spec: without_spelling(guest.object.spec.clone()),
+            spec: as_shown(guest.object.spec.clone()),
             status: VmStatusView::from(guest),
         }
     }
 }
 
-/// How the Proxmox VE dialect spelled settings is its own affair.
-fn without_spelling(mut spec: VirtualMachineSpec) -> VirtualMachineSpec {
+/// How the Proxmox VE dialect spelled settings is its own affair; passwords are not shown.
+fn as_shown(mut spec: VirtualMachineSpec) -> VirtualMachineSpec {
+    spec.vm.cloud_init.password = None;
     spec.vm.other.retain(|key, _| key.as_str() != crate::pve2::config::SPELLING);
     spec
 }

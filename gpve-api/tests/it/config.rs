@@ -1,7 +1,7 @@
 //! Configurations go to a spec and back without loss.
 
 use gpve_api::pve2::config::{Definition, Edit, SPELLING, VmConfig, default_boot, needs_root, pending};
-use gpve_api::route::{Dialect, Given};
+use gpve_api::route::{Dialect, Given, Kind};
 use gpve_api::routes::router;
 use gpve_core::error::ErrorKind;
 use gpve_core::types::{Accel, DiskSource, MacAddr, VmSpec};
@@ -68,6 +68,46 @@ fn a_rich_configuration_reads_back_as_it_was_written() {
     assert_eq!(written.to_json()["tags"], "a;b");
     assert_eq!(definition.spec.accel, Some(Accel::Tcg));
     assert_eq!(definition.spec.args[1].as_str(), "a b");
+}
+
+/// Every setting of a guest with all of its parts, each part once, as Proxmox VE prints it.
+fn every_setting() -> Vec<(&'static str, &'static str)> {
+    include_str!("../golden/every-setting.conf").lines().map(|line| line.split_once(": ").unwrap()).collect()
+}
+
+#[test]
+fn every_setting_has_its_place_in_the_spec_and_is_shown_as_it_was_set() {
+    let pairs = every_setting();
+    let written = params("POST", "/nodes/pve/qemu", &[&[("vmid", "100")], pairs.as_slice()].concat());
+    let definition = VmConfig::from_params(&written).define().unwrap();
+    let shown = VmConfig::of(&definition);
+    for (key, value) in &pairs {
+        assert_eq!(shown.get(key), Some(*value), "{key}");
+    }
+    assert_eq!(shown.iter().count(), pairs.len());
+    assert!(definition.spec.other.keys().all(|key| key.as_str() == SPELLING), "{:?}", definition.spec.other);
+    assert!(definition.spec.disks.values().all(|d| d.options.other.is_empty()));
+}
+
+#[test]
+fn every_setting_of_the_table_is_in_the_golden_file_with_every_part() {
+    let pairs = every_setting();
+    // Other names of other settings, and what stands for something else.
+    let elsewhere = ["cdrom", "smp", "template", "nvme"];
+    for option in gpve_api::routes::vm_options().iter().filter(|o| !elsewhere.contains(&o.name)) {
+        let texts: Vec<&str> = pairs.iter().filter(|(key, _)| option.covers(key)).map(|(_, value)| *value).collect();
+        assert!(!texts.is_empty(), "{} is not there", option.name);
+        let Kind::Property(form) = option.kind else { continue };
+        // Drives of every bus have most parts in common.
+        let is_drive = form.default_key == Some("file");
+        let texts = if is_drive { pairs.iter().map(|(_, value)| *value).collect() } else { texts };
+        let plain = ["model", "macaddr", "import-from", "bps", "bps_rd", "bps_wr", "legacy", "mapping"];
+        let parts = form.keys.iter().filter(|k| k.alias_of.is_none() && form.default_key != Some(k.name) && !plain.contains(&k.name));
+        for part in parts {
+            let there = texts.iter().any(|t| t.split(',').any(|p| p.starts_with(&format!("{}=", part.name))));
+            assert!(there, "{} without {}", option.name, part.name);
+        }
+    }
 }
 
 #[test]
@@ -150,8 +190,11 @@ fn what_gpve_cannot_do_is_refused_by_field_and_impossible_volumes_by_message() {
         ("scsi0", "/etc/passwd", "unable to associate path '/etc/passwd' to any storage"),
         ("ide2", "cdrom,media=cdrom", "the host's CD-ROM drive cannot be used"),
         ("scsi0", "local:0,import-from=local:import/x.bin", "a format is never guessed"),
-        ("net0", "ne2k_pci,bridge=vmbr0", "model: "),
-        ("machine", "virt", "machine type"),
+        ("net0", "virtio,trunks=5000", "trunks: "),
+        ("usb0", "usb3=1", "usb0 needs either host or mapping"),
+        ("hostpci0", "01:00.0,mapping=gpu", "hostpci0 needs either host or mapping"),
+        ("smbios1", "base64=1,serial=A", "serial: 'A' is not base64"),
+        ("scsi0", "local:1,mbps=1,bps=2", "both mbps and bps are given"),
         ("sockets", "300", "sockets"),
     ] {
         let refused = config(&[(key, value)]).define().unwrap_err();

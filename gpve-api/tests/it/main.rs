@@ -5,6 +5,7 @@ mod answers;
 mod apidoc;
 #[cfg(feature = "client")]
 mod client;
+mod conf;
 mod config;
 mod documents;
 mod native;

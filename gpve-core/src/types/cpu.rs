@@ -1,10 +1,13 @@
 //! Processors of a virtual machine.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::numa::NumaNode;
+use super::ranges::CpuSet;
 use super::text::{TextError, only, serde_as_text, starts_alnum, text_type};
 use super::unit::Millicores;
 
@@ -13,6 +16,45 @@ text_type!(
     CpuModel, "CPU model", "letters, digits, '-', '_' and '.', at most 64 characters",
     |s| !s.is_empty() && s.len() <= 64 && starts_alnum(s) && only(s, "-_.") && !s.contains("..")
 );
+
+text_type!(
+    /// What the guest reads as the hypervisor's vendor, for drivers that look for it.
+    HvVendorId, "hypervisor vendor id", "1 to 12 letters and digits",
+    |s| (1..=12).contains(&s.len()) && only(s, "")
+);
+
+/// Bits of physical addresses that the guest is told of. Text form `host` or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PhysBits {
+    /// As many as the host has.
+    Host,
+    /// This many, 8 to 64.
+    Bits(u8),
+}
+
+impl FromStr for PhysBits {
+    type Err = TextError;
+    fn from_str(s: &str) -> Result<Self, TextError> {
+        let refused = || TextError::new(s, "number of address bits", "'host' or an integer from 8 to 64");
+        if s == "host" {
+            return Ok(Self::Host);
+        }
+        let plain = s.bytes().all(|b| b.is_ascii_digit()) && !s.starts_with('0');
+        let bits = s.parse::<u8>().ok().filter(|n| plain && (8..=64).contains(n));
+        bits.map(Self::Bits).ok_or_else(refused)
+    }
+}
+
+impl fmt::Display for PhysBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Bits(n) => n.fmt(f),
+        }
+    }
+}
+
+serde_as_text!(PhysBits);
 
 /// The most CPU time per second that a guest may use. Text form is cores as a decimal (`1.5`), up to three decimals;
 /// `0` (no limit) is not a value of this type but its absence.
@@ -82,6 +124,24 @@ pub struct CpuSpec {
     /// Hide the hypervisor from the guest.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// What the guest reads as the hypervisor's vendor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hv_vendor_id: Option<HvVendorId>,
+    /// Bits of physical addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phys_bits: Option<PhysBits>,
+    /// Bits of physical addresses that the guest's page tables may use, 32 to 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_phys_bits: Option<u8>,
+    /// Model that the guest reads, where a custom model is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_model: Option<CpuModel>,
+    /// Largest CPUID leaf that the guest may read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<u32>,
+    /// Processors of the host that the guest runs on; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<CpuSet>,
     /// CPU time limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<CpuLimit>,
@@ -91,15 +151,38 @@ pub struct CpuSpec {
     /// Show NUMA nodes to the guest.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub numa: bool,
+    /// The NUMA nodes by number, 0 to 7; empty: one per socket.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub numa_nodes: BTreeMap<u8, NumaNode>,
 }
 
 impl Default for CpuSpec {
     fn default() -> Self {
-        Self { sockets: 1, cores: 1, vcpus: None, model: None, flags: Vec::new(), hidden: false, limit: None, units: None, numa: false }
+        Self {
+            sockets: 1,
+            cores: 1,
+            vcpus: None,
+            model: None,
+            flags: Vec::new(),
+            hidden: false,
+            hv_vendor_id: None,
+            phys_bits: None,
+            guest_phys_bits: None,
+            reported_model: None,
+            level: None,
+            affinity: None,
+            limit: None,
+            units: None,
+            numa: false,
+            numa_nodes: BTreeMap::new(),
+        }
     }
 }
 
 impl CpuSpec {
+    /// Most NUMA nodes of a guest: PVE's number.
+    pub const NUMA_NODES: u8 = 8;
+
     /// All processors: sockets × cores.
     pub fn total(&self) -> u16 {
         u16::from(self.sockets) * self.cores

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::disk_options::{DiskOptions, Media};
 use super::id::{StorageId, VolumeId};
-use super::text::{TextError, only, serde_as_text, text_type};
+use super::text::{TextError, serde_as_text};
 use super::unit::ByteSize;
 
 /// Declares an enum with its words, `FromStr`, `Display` and serde through them.
@@ -46,8 +47,8 @@ macro_rules! words {
 pub(crate) use words;
 
 words!(
-    /// The controller a disk hangs on.
-    DiskBus, "disk bus", "one of scsi, virtio, ide, sata, nvme", {
+    /// What a disk hangs on: a controller that the guest sees, or what keeps its state there.
+    DiskBus, "disk bus", "one of scsi, virtio, ide, sata, nvme, efidisk, tpmstate", {
         /// SCSI, on the guest's SCSI controller.
         Scsi = "scsi",
         /// virtio-blk.
@@ -58,11 +59,31 @@ words!(
         Sata = "sata",
         /// NVMe; an extension, PVE has none.
         Nvme = "nvme",
+        /// The variables of the UEFI firmware.
+        Efi = "efidisk",
+        /// The state of the TPM.
+        Tpm = "tpmstate",
     }
 );
 
 impl DiskBus {
-    /// How many slots the bus has: scsi 31, virtio 16, ide 4, sata 6 (PVE's numbers), nvme 8.
+    /// True for what the guest sees as a drive: not for firmware variables and TPM state.
+    pub const fn is_drive(self) -> bool {
+        !matches!(self, Self::Efi | Self::Tpm)
+    }
+
+    /// Drives of buses with a smaller rank come first when classes of devices are booted: PVE's order.
+    pub(super) const fn boot_rank(self) -> u8 {
+        match self {
+            Self::Ide => 0,
+            Self::Scsi => 1,
+            Self::Virtio => 2,
+            Self::Sata => 3,
+            Self::Nvme | Self::Efi | Self::Tpm => 4,
+        }
+    }
+
+    /// How many slots the bus has: scsi 31, virtio 16, ide 4, sata 6, efidisk and tpmstate 1 (PVE's numbers), nvme 8.
     pub const fn slots(self) -> u8 {
         match self {
             Self::Scsi => 31,
@@ -70,6 +91,7 @@ impl DiskBus {
             Self::Ide => 4,
             Self::Sata => 6,
             Self::Nvme => 8,
+            Self::Efi | Self::Tpm => 1,
         }
     }
 }
@@ -81,7 +103,7 @@ pub struct DiskSlot {
     index: u8,
 }
 
-const ALLOWED_SLOT: &str = "scsi0 to scsi30, virtio0 to virtio15, ide0 to ide3, sata0 to sata5 or nvme0 to nvme7";
+const ALLOWED_SLOT: &str = "scsi0 to scsi30, virtio0 to virtio15, ide0 to ide3, sata0 to sata5, nvme0 to nvme7, efidisk0 or tpmstate0";
 
 impl DiskSlot {
     /// Slot `index` of `bus`, if the bus has it.
@@ -131,60 +153,6 @@ words!(
         /// VMware's format; read, not written.
         Vmdk = "vmdk",
     }
-);
-
-words!(
-    /// How the host caches a disk.
-    CacheMode, "cache mode", "one of none, writethrough, writeback, directsync, unsafe", {
-        /// O_DIRECT.
-        None = "none",
-        /// Host cache for reads, writes reach the disk.
-        Writethrough = "writethrough",
-        /// Host cache; the guest's flushes reach the disk.
-        Writeback = "writeback",
-        /// O_DIRECT and every write reaches the disk.
-        Directsync = "directsync",
-        /// Flushes are ignored.
-        Unsafe = "unsafe",
-    }
-);
-
-words!(
-    /// How QEMU does I/O.
-    Aio, "aio mode", "one of native, threads, io_uring", {
-        /// Linux AIO, with O_DIRECT only.
-        Native = "native",
-        /// A thread pool.
-        Threads = "threads",
-        /// io_uring.
-        IoUring = "io_uring",
-    }
-);
-
-words!(
-    /// What happens to blocks the guest discards.
-    Discard, "discard mode", "one of ignore, on", {
-        /// Nothing.
-        Ignore = "ignore",
-        /// They are given back.
-        On = "on",
-    }
-);
-
-words!(
-    /// What the guest sees.
-    Media, "media", "one of disk, cdrom", {
-        /// A disk.
-        Disk = "disk",
-        /// A CD-ROM drive.
-        Cdrom = "cdrom",
-    }
-);
-
-text_type!(
-    /// A disk's serial number as the guest reads it.
-    DiskSerial, "disk serial number", "letters, digits, '-', '_' and '.', not starting with '-' or '.', at most 20 characters",
-    |s| !s.is_empty() && s.len() <= 20 && !s.starts_with(['-', '.']) && only(s, "-_.") && !s.contains("..")
 );
 
 /// Where the bytes of an imported disk come from.
@@ -249,48 +217,6 @@ pub struct DiskSpec {
     /// How it is shown and driven.
     #[serde(flatten)]
     pub options: DiskOptions,
-}
-
-/// Options of a disk.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DiskOptions {
-    /// Disk (absent) or CD-ROM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub media: Option<Media>,
-    /// Host caching.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CacheMode>,
-    /// I/O mode.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub aio: Option<Aio>,
-    /// Discards.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub discard: Option<Discard>,
-    /// An I/O thread of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub iothread: Option<bool>,
-    /// Shown as an SSD.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ssd: Option<bool>,
-    /// Read-only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ro: Option<bool>,
-    /// Part of backups (absent: yes).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub backup: Option<bool>,
-    /// Part of replication (absent: yes).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replicate: Option<bool>,
-    /// Serial number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub serial: Option<DiskSerial>,
-    /// Format as the client wrote it; shown back, the volume's own format counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub format: Option<DiskFormat>,
-    /// Options that are kept and shown and have no effect yet (throttles, geometry, …).
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub other: std::collections::BTreeMap<super::property::PropertyKey, super::property::PropertyValue>,
 }
 
 impl DiskSpec {

@@ -12,7 +12,8 @@ use super::text::{TextError, serde_as_text};
 
 words!(
     /// The card that the guest sees.
-    NicModel, "network card model", "one of virtio, e1000, e1000e, rtl8139, vmxnet3", {
+    NicModel, "network card model",
+    "one of virtio, e1000, e1000e, rtl8139, vmxnet3, e1000-82540em, e1000-82544gc, e1000-82545em, i82551, i82557b, i82559er, ne2k_isa, ne2k_pci, pcnet", {
         /// virtio-net.
         Virtio = "virtio",
         /// Intel 82540EM.
@@ -23,6 +24,24 @@ words!(
         Rtl8139 = "rtl8139",
         /// VMware's paravirtual card.
         Vmxnet3 = "vmxnet3",
+        /// Intel 82540EM, by its full name.
+        E1000With82540em = "e1000-82540em",
+        /// Intel 82544GC.
+        E1000With82544gc = "e1000-82544gc",
+        /// Intel 82545EM.
+        E1000With82545em = "e1000-82545em",
+        /// Intel 82551.
+        I82551 = "i82551",
+        /// Intel 82557B.
+        I82557b = "i82557b",
+        /// Intel 82559ER.
+        I82559er = "i82559er",
+        /// NE2000, ISA.
+        Ne2kIsa = "ne2k_isa",
+        /// NE2000, PCI.
+        Ne2kPci = "ne2k_pci",
+        /// AMD PCnet.
+        Pcnet = "pcnet",
     }
 );
 

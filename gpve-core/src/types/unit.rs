@@ -123,6 +123,9 @@ pub struct MemMib(u32);
 const ALLOWED_MEM: &str = "whole MiB from 16Mi to 16Ti";
 
 impl MemMib {
+    /// 512 MiB: what a guest of Proxmox VE gets that says nothing about it.
+    pub const DEFAULT: MemMib = MemMib(512);
+
     /// The number of MiB.
     pub fn get(self) -> u32 {
         self.0

@@ -1,55 +1,29 @@
 //! What a virtual machine is asked to be.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::boot::{BootOrder, DirectKernel, LegacyBoot};
+use super::clock::ClockSpec;
+use super::cloud_init::CloudInitSpec;
+use super::confidential::{SevSpec, TdxSpec};
 use super::cpu::CpuSpec;
+use super::device::{AgentSpec, Hotplug, ParallelPort, RngSpec, SerialPort, SharedMemory, WatchdogSpec};
 use super::disk::{DiskSlot, DiskSpec, words};
-use super::id::{Tag, VolumeId};
+use super::display::{AudioSpec, Clipboard, SpiceSpec, Vga};
+use super::id::{StorageId, Tag, VolumeId};
+use super::machine::{Arch, MachineSpec};
 use super::memory::MemorySpec;
 use super::nic::{NicIndex, NicSpec};
+use super::passthrough::{HostPci, SharedFolder};
 use super::property::{PropertyKey, PropertyValue};
-use super::text::{TextError, only, starts_alnum, text_type};
+use super::smbios::SmbiosSpec;
+use super::text::{only, starts_alnum, text_type};
 use super::unit::MemMib;
-
-words!(
-    /// Family of the virtual board.
-    MachineKind, "machine type", "one of pc, q35, microvm", {
-        /// Intel 440FX: PVE's default.
-        Pc = "pc",
-        /// Intel Q35, PCI Express.
-        Q35 = "q35",
-        /// QEMU's minimal board without PCI; an extension.
-        Microvm = "microvm",
-    }
-);
-
-text_type!(
-    /// A machine version as QEMU names it (`9.2`), or PVE's with revision (`9.2+pve1`).
-    MachineVersion, "machine version", "digits and dots with an optional +pveN, such as 9.2",
-    |s| {
-        let (version, revision) = s.split_once('+').map_or((s, "pve0"), |(v, r)| (v, r));
-        let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-        s.len() <= 24 && version.split('.').all(digits) && revision.strip_prefix("pve").is_some_and(digits)
-    }
-);
-
-/// The virtual board.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MachineSpec {
-    /// Family.
-    pub kind: MachineKind,
-    /// Pinned version; absent: the newest that QEMU has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<MachineVersion>,
-    /// Further PVE options of the board (`viommu`, `enable-s3`), kept and shown.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub other: BTreeMap<PropertyKey, PropertyValue>,
-}
+use super::upkeep::{GuestLock, MigrationSpec, Origin, StartupOrder};
+use super::usb::UsbDevice;
 
 words!(
     /// Firmware.
@@ -123,172 +97,6 @@ words!(
     }
 );
 
-words!(
-    /// Model of the display adapter.
-    Vga, "display", "one of std, cirrus, vmware, qxl, virtio, virtio-gl, serial0, serial1, serial2, serial3, none", {
-        /// Standard VGA.
-        Std = "std",
-        /// Cirrus.
-        Cirrus = "cirrus",
-        /// VMware SVGA.
-        Vmware = "vmware",
-        /// QXL.
-        Qxl = "qxl",
-        /// virtio-gpu.
-        Virtio = "virtio",
-        /// virtio-gpu with OpenGL.
-        VirtioGl = "virtio-gl",
-        /// No adapter; the console is serial port 0.
-        Serial0 = "serial0",
-        /// No adapter; the console is serial port 1.
-        Serial1 = "serial1",
-        /// No adapter; the console is serial port 2.
-        Serial2 = "serial2",
-        /// No adapter; the console is serial port 3.
-        Serial3 = "serial3",
-        /// No adapter.
-        None = "none",
-    }
-);
-
-/// A serial port of the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum SerialPort {
-    /// A UNIX socket of the host; what consoles use.
-    Socket,
-    /// A device of the host (`/dev/ttyS0`); for the administrator only.
-    Device(PathBuf),
-}
-
-/// The guest agent's channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct AgentSpec {
-    /// The channel exists.
-    pub enabled: bool,
-    /// Trim after cloning or moving a disk.
-    pub fstrim_cloned_disks: bool,
-    /// Freeze file systems at backup and snapshot.
-    pub freeze_fs: bool,
-    /// The channel is an ISA serial port instead of virtio.
-    pub isa: bool,
-}
-
-impl Default for AgentSpec {
-    fn default() -> Self {
-        Self { enabled: true, fstrim_cloned_disks: false, freeze_fs: true, isa: false }
-    }
-}
-
-/// A virtual random number generator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RngSpec {
-    /// `/dev/urandom`, `/dev/random` or `/dev/hwrng`.
-    pub source: String,
-    /// Bytes per period; absent 1024; 0 means no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_bytes: Option<u32>,
-    /// Period in milliseconds; absent 1000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub period_ms: Option<u32>,
-}
-
-/// Boot order: slots of disks and cards, first first (`scsi0`, `net0`), each once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<BootDevice>", into = "Vec<BootDevice>")]
-pub struct BootOrder(Vec<BootDevice>);
-
-impl BootOrder {
-    /// Most devices in an order: every slot of every bus and card.
-    pub const MAX: usize = 128;
-
-    /// The devices.
-    pub fn devices(&self) -> &[BootDevice] {
-        &self.0
-    }
-
-    /// From devices; each may occur once.
-    pub fn new(devices: Vec<BootDevice>) -> Result<Self, TextError> {
-        let mut seen = std::collections::BTreeSet::new();
-        match devices.iter().find(|d| !seen.insert(**d)) {
-            Some(twice) => Err(TextError::new(&twice.to_string(), "boot order", "each device once")),
-            None => Ok(Self(devices)),
-        }
-    }
-}
-
-impl TryFrom<Vec<BootDevice>> for BootOrder {
-    type Error = TextError;
-    fn try_from(devices: Vec<BootDevice>) -> Result<Self, TextError> {
-        Self::new(devices)
-    }
-}
-
-impl From<BootOrder> for Vec<BootDevice> {
-    fn from(order: BootOrder) -> Self {
-        order.0
-    }
-}
-
-/// One device of the boot order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum BootDevice {
-    /// A disk or CD-ROM.
-    Disk(DiskSlot),
-    /// A network card.
-    Net(NicIndex),
-}
-
-impl std::str::FromStr for BootDevice {
-    type Err = TextError;
-    fn from_str(s: &str) -> Result<Self, TextError> {
-        let refused = || TextError::new(s, "boot device", "a disk slot such as scsi0 or a card such as net0");
-        s.parse().map(Self::Disk).or_else(|_| s.parse().map(Self::Net)).map_err(|_| refused())
-    }
-}
-
-impl std::fmt::Display for BootDevice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Disk(slot) => slot.fmt(f),
-            Self::Net(nic) => nic.fmt(f),
-        }
-    }
-}
-
-super::text::serde_as_text!(BootDevice);
-
-/// Starting a kernel without boot loader. An extension, for the administrator only (as PVE's `args`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DirectKernel {
-    /// The kernel, an absolute path on the host.
-    pub kernel: PathBuf,
-    /// The initial RAM disk, an absolute path on the host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub initrd: Option<PathBuf>,
-    /// Kernel command line.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub cmdline: String,
-}
-
-/// When the guest starts relative to others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct StartupOrder {
-    /// Smaller starts first and stops last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub order: Option<u32>,
-    /// Seconds to wait after its start.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub up: Option<u32>,
-    /// Seconds to wait for its shutdown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub down: Option<u32>,
-}
-
 text_type!(
     /// One extra argument for QEMU (PVE's `args`); for the administrator only.
     RawArg, "QEMU argument", "text without NUL or newline, at most 4096 characters",
@@ -324,6 +132,21 @@ pub struct VmSpec {
     /// Serial ports, 0 to 3.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub serials: BTreeMap<u8, SerialPort>,
+    /// Parallel ports of the host, 0 to 2.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parallels: BTreeMap<u8, ParallelPort>,
+    /// USB devices, 0 to 13.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub usb: BTreeMap<u8, UsbDevice>,
+    /// PCI devices of the host, 0 to 15.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub host_pci: BTreeMap<u8, HostPci>,
+    /// Folders of the host, 0 to 9.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared_folders: BTreeMap<u8, SharedFolder>,
+    /// Architecture; absent: the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Arch>,
     /// The board; absent: `pc` without pin, as PVE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineSpec>,
@@ -342,19 +165,49 @@ pub struct VmSpec {
     /// Display; absent: std.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vga: Option<Vga>,
+    /// Memory of the display in MiB, 4 to 512; absent: the model's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vga_memory_mib: Option<u16>,
+    /// Clipboard; absent: SPICE's, where the display has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clipboard: Option<Clipboard>,
+    /// Extras of the SPICE console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spice: Option<SpiceSpec>,
+    /// Sound card; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioSpec>,
     /// Guest agent; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentSpec>,
     /// Random numbers; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rng: Option<RngSpec>,
+    /// Watchdog; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<WatchdogSpec>,
+    /// Memory shared between guests; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory: Option<SharedMemory>,
+    /// AMD's memory encryption; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sev: Option<SevSpec>,
+    /// Intel's trust domains; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tdx: Option<TdxSpec>,
     /// Boot order; absent: the first disk, CD-ROM and card there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootOrder>,
+    /// Boot order of an old guest, where there is no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy_boot: Option<LegacyBoot>,
     /// SMBIOS system UUID; allocated at create.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Uuid>,
-    /// VM generation id; allocated at create.
+    /// Further SMBIOS system information.
+    #[serde(default, skip_serializing_if = "SmbiosSpec::is_default")]
+    pub smbios: SmbiosSpec,
+    /// VM generation id; allocated at create. The nil UUID is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation_id: Option<Uuid>,
     /// Kernel without boot loader.
@@ -369,6 +222,18 @@ pub struct VmSpec {
     /// ACPI; absent: yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acpi: Option<bool>,
+    /// Real-time clock.
+    #[serde(default, skip_serializing_if = "ClockSpec::is_default")]
+    pub clock: ClockSpec,
+    /// Started with its processors halted; absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<bool>,
+    /// What may be plugged while it runs; absent: network, disk, USB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hotplug: Option<Hotplug>,
+    /// What cloud-init sets up.
+    #[serde(default, skip_serializing_if = "CloudInitSpec::is_default")]
+    pub cloud_init: CloudInitSpec,
     /// Keyboard layout of the console.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyboard: Option<Keyboard>,
@@ -387,6 +252,24 @@ pub struct VmSpec {
     /// Order of start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup: Option<StartupOrder>,
+    /// PVE's `autostart`; it has no effect there either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autostart: Option<bool>,
+    /// Script run at steps of the guest's life; for the administrator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook_script: Option<VolumeId>,
+    /// Limits of live migration.
+    #[serde(default, skip_serializing_if = "MigrationSpec::is_default")]
+    pub migration: MigrationSpec,
+    /// Storage of saved states; absent: that of the first disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_storage: Option<StorageId>,
+    /// Why it was locked when it was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<GuestLock>,
+    /// Where it comes from; absent: made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Refuses deletion of the guest and its disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection: Option<bool>,
@@ -409,27 +292,52 @@ impl VmSpec {
             unused: BTreeMap::new(),
             networks: BTreeMap::new(),
             serials: BTreeMap::new(),
+            parallels: BTreeMap::new(),
+            usb: BTreeMap::new(),
+            host_pci: BTreeMap::new(),
+            shared_folders: BTreeMap::new(),
+            arch: None,
             machine: None,
             bios: None,
             accel: None,
             os_type: None,
             scsi_controller: None,
             vga: None,
+            vga_memory_mib: None,
+            clipboard: None,
+            spice: None,
+            audio: None,
             agent: None,
             rng: None,
+            watchdog: None,
+            shared_memory: None,
+            sev: None,
+            tdx: None,
             boot: None,
+            legacy_boot: None,
             uuid: None,
+            smbios: SmbiosSpec::default(),
             generation_id: None,
             kernel: None,
             args: Vec::new(),
             tablet: None,
             acpi: None,
+            clock: ClockSpec::default(),
+            freeze: None,
+            hotplug: None,
+            cloud_init: CloudInitSpec::default(),
             keyboard: None,
             reboot: None,
             description: None,
             tags: std::collections::BTreeSet::new(),
             on_boot: None,
             startup: None,
+            autostart: None,
+            hook_script: None,
+            migration: MigrationSpec::default(),
+            state_storage: None,
+            lock: None,
+            origin: None,
             protection: None,
             template: false,
             other: BTreeMap::new(),

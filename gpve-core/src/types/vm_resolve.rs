@@ -5,17 +5,26 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::boot::{BootDevice, DirectKernel, LegacyBoot};
+use super::clock::ClockSpec;
+use super::cloud_init::CloudInitSpec;
+use super::confidential::{SevSpec, TdxSpec};
 use super::cpu::CpuSpec;
-use super::disk::{DiskFormat, DiskOptions, DiskSlot, DiskSource};
+use super::device::{AgentSpec, Hotplug, ParallelPort, RngSpec, SerialPort, SharedMemory, WatchdogSpec};
+use super::disk::{DiskFormat, DiskSlot, DiskSource};
+use super::disk_options::DiskOptions;
+use super::display::{AudioSpec, Clipboard, SpiceSpec, Vga};
 use super::id::{GuestName, Vmid, VolumeId};
+use super::machine::{Arch, MachineKind, MachineSpec};
+use super::memory::Hugepages;
 use super::net::MacAddr;
 use super::nic::{NicIndex, NicSpec};
-use super::unit::ByteSize;
-use super::vm::{
-    Accel, AgentSpec, BootDevice, DirectKernel, Firmware, Keyboard, MachineKind, MachineSpec, OsType, RawArg, RngSpec, ScsiController,
-    SerialPort, Vga, VmSpec,
-};
-use super::{MemMib, PropertyKey};
+use super::passthrough::{HostPci, SharedFolder};
+use super::smbios::SmbiosSpec;
+use super::unit::{ByteSize, MemMib};
+use super::upkeep::{MigrationSpec, Origin};
+use super::usb::UsbDevice;
+use super::vm::{Accel, Firmware, Keyboard, OsType, RawArg, ScsiController, VmSpec};
 use crate::error::{Error, FieldError};
 
 /// A machine with every default filled in, every id allocated and every invariant proven: what a driver launches.
@@ -25,10 +34,16 @@ pub struct ResolvedVm {
     pub vmid: Vmid,
     /// Its name; `vm-VMID` when none was given.
     pub name: GuestName,
-    /// SMBIOS system UUID.
-    pub uuid: Uuid,
+    /// SMBIOS system UUID; a machine without one reads zeros.
+    pub uuid: Option<Uuid>,
+    /// Further SMBIOS system information.
+    #[serde(default)]
+    pub smbios: SmbiosSpec,
     /// Generation id, if asked for.
     pub generation_id: Option<Uuid>,
+    /// Architecture; none is the host's.
+    #[serde(default)]
+    pub arch: Option<Arch>,
     /// Board.
     pub machine: MachineSpec,
     /// Firmware.
@@ -43,36 +58,110 @@ pub struct ResolvedVm {
     pub memory: MemMib,
     /// A balloon device is there.
     pub balloon: bool,
-    /// Disks and drives in slot order.
+    /// Huge pages of the host.
+    #[serde(default)]
+    pub hugepages: Option<Hugepages>,
+    /// Huge pages stay allocated when the guest stops.
+    #[serde(default)]
+    pub keep_hugepages: bool,
+    /// The host shall not share equal pages.
+    #[serde(default)]
+    pub no_ksm: bool,
+    /// Memory shared between guests.
+    #[serde(default)]
+    pub shared_memory: Option<SharedMemory>,
+    /// AMD's memory encryption.
+    #[serde(default)]
+    pub sev: Option<SevSpec>,
+    /// Intel's trust domains.
+    #[serde(default)]
+    pub tdx: Option<TdxSpec>,
+    /// Disks and drives in slot order; with them the volumes of UEFI variables and TPM state, which are no drives
+    /// ([`DiskBus::is_drive`](super::DiskBus::is_drive)).
     pub disks: BTreeMap<DiskSlot, ResolvedDisk>,
     /// Cards in order.
     pub networks: BTreeMap<NicIndex, ResolvedNic>,
     /// Serial ports.
     pub serials: BTreeMap<u8, SerialPort>,
+    /// Parallel ports of the host.
+    #[serde(default)]
+    pub parallels: BTreeMap<u8, ParallelPort>,
+    /// USB devices.
+    #[serde(default)]
+    pub usb: BTreeMap<u8, UsbDevice>,
+    /// PCI devices of the host.
+    #[serde(default)]
+    pub host_pci: BTreeMap<u8, HostPci>,
+    /// Folders of the host.
+    #[serde(default)]
+    pub shared_folders: BTreeMap<u8, SharedFolder>,
     /// SCSI controller.
     pub scsi_controller: ScsiController,
-    /// Display.
-    pub vga: Vga,
+    /// Display; none is the board's own default, or no adapter beside a graphics card of the host.
+    pub vga: Option<Vga>,
+    /// Memory of the display in MiB.
+    #[serde(default)]
+    pub vga_memory_mib: Option<u16>,
+    /// Clipboard.
+    #[serde(default)]
+    pub clipboard: Option<Clipboard>,
+    /// Extras of the SPICE console.
+    #[serde(default)]
+    pub spice: SpiceSpec,
+    /// Sound card.
+    #[serde(default)]
+    pub audio: Option<AudioSpec>,
+    /// Watchdog.
+    #[serde(default)]
+    pub watchdog: Option<WatchdogSpec>,
     /// Agent channel.
     pub agent: Option<AgentSpec>,
     /// Random numbers.
     pub rng: Option<RngSpec>,
     /// What is booted, first first.
     pub boot: Vec<BootDevice>,
+    /// The place in the boot order of each device that is booted: PVE's numbers, from 100.
+    #[serde(default)]
+    pub boot_index: BTreeMap<BootDevice, u32>,
     /// Kernel without boot loader.
     pub kernel: Option<DirectKernel>,
     /// Extra arguments.
     pub args: Vec<RawArg>,
-    /// USB tablet.
-    pub tablet: bool,
+    /// USB tablet; none is the display's default.
+    pub tablet: Option<bool>,
     /// ACPI.
     pub acpi: bool,
+    /// Real-time clock.
+    #[serde(default)]
+    pub clock: ClockSpec,
+    /// Started with its processors halted.
+    #[serde(default)]
+    pub freeze: bool,
+    /// What may be plugged while it runs.
+    #[serde(default)]
+    pub hotplug: Hotplug,
+    /// What cloud-init sets up.
+    #[serde(default)]
+    pub cloud_init: CloudInitSpec,
+    /// Script run at steps of the guest's life.
+    #[serde(default)]
+    pub hook_script: Option<VolumeId>,
+    /// Limits of live migration.
+    #[serde(default)]
+    pub migration: MigrationSpec,
+    /// Where the guest comes from.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+    /// Never started; what it shows is for migration and backup.
+    #[serde(default)]
+    pub template: bool,
     /// Keyboard layout.
     pub keyboard: Option<Keyboard>,
     /// A reset ends the guest.
     pub no_reboot: bool,
-    /// Settings that have no effect yet; the driver names them in the task log.
-    pub without_effect: Vec<PropertyKey>,
+    /// Settings that have no effect yet, by Proxmox VE's names (`watchdog`, `scsi0.queues`); the start's task log names
+    /// them.
+    pub without_effect: Vec<String>,
 }
 
 /// A disk or drive that can be launched.
@@ -105,72 +194,73 @@ pub struct VolumeFacts {
 }
 
 impl VmSpec {
-    /// What is wrong with the asked machine as a whole, field by field; empty if nothing is.
-    ///
-    /// Single values are proven by their types; here stand the rules between them.
-    pub fn check(&self) -> Vec<FieldError> {
-        let mut bad = Vec::new();
-        let mut refuse = |field: String, reason: &str| bad.push(FieldError { field, reason: reason.to_owned() });
-        if !(1..=4).contains(&self.cpu.sockets) {
-            refuse("sockets".into(), "must be 1 to 4");
-        }
-        if !(1..=128).contains(&self.cpu.cores) {
-            refuse("cores".into(), "must be 1 to 128");
-        }
-        if self.cpu.vcpus.is_some_and(|v| v == 0 || v > self.cpu.total()) {
-            refuse("vcpus".into(), "must be 1 to sockets × cores");
-        }
-        if self.cpu.units.is_some_and(|u| !(1..=262_144).contains(&u)) {
-            refuse("cpuunits".into(), "must be 1 to 262144");
-        }
-        if let super::memory::Ballooning::Min(min) = self.memory.ballooning
-            && min > self.memory.size
-        {
-            refuse("balloon".into(), "must not exceed memory");
-        }
-        for (slot, disk) in &self.disks {
-            if !disk.is_cdrom() && disk.source == DiskSource::Empty {
-                refuse(slot.to_string(), "an empty drive must be a CD-ROM (media=cdrom)");
-            }
-            if disk.name != *slot {
-                refuse(slot.to_string(), "is stored under another slot's name");
-            }
-        }
-        for index in self.serials.keys().filter(|i| **i > 3) {
-            refuse(format!("serial{index}"), "there are serial0 to serial3");
-        }
-        let sources = ["/dev/urandom", "/dev/random", "/dev/hwrng"];
-        if self.rng.as_ref().is_some_and(|r| !sources.contains(&r.source.as_str())) {
-            refuse("rng0".into(), "source must be /dev/urandom, /dev/random or /dev/hwrng");
-        }
-        if let Some(kernel) = &self.kernel
-            && (!kernel.kernel.is_absolute() || kernel.initrd.as_ref().is_some_and(|p| !p.is_absolute()))
-        {
-            refuse("kernel".into(), "paths must be absolute");
-        }
-        if self.machine.as_ref().is_some_and(|m| m.kind == MachineKind::Microvm) {
-            self.check_microvm(&mut refuse);
-        }
-        bad
-    }
-
-    fn check_microvm(&self, refuse: &mut impl FnMut(String, &str)) {
-        for slot in self.disks.keys().filter(|s| s.bus() != super::DiskBus::Virtio) {
-            refuse(slot.to_string(), "machine microvm has no PCI: only virtio disks");
-        }
-        for (index, nic) in &self.networks {
-            if nic.model != super::NicModel::Virtio {
-                refuse(index.to_string(), "machine microvm has no PCI: only virtio cards");
-            }
-        }
-        if self.bios == Some(Firmware::Ovmf) {
-            refuse("bios".into(), "machine microvm has no OVMF");
-        }
-    }
-
     /// Fills in defaults and proves the rules. Every disk must have its volume by now and every card its address.
     pub fn resolve(&self, vmid: Vmid, name: Option<&GuestName>) -> Result<ResolvedVm, Error> {
         let mut bad = self.check();
+        let (disks, networks) = self.attached(&mut bad);
+        if !bad.is_empty() {
+            return Err(Error::invalid("vm.resolve", bad).on(format!("vm {vmid}")));
+        }
+        let boot = self.boot_order();
+        let default_name = || format!("vm-{vmid}").parse().map_err(|e: super::TextError| Error::internal("vm.resolve", e.to_string()));
+        Ok(ResolvedVm {
+            vmid,
+            name: name.cloned().map_or_else(default_name, Ok)?,
+            uuid: self.uuid,
+            smbios: self.smbios.clone(),
+            generation_id: self.generation_id.filter(|id| !id.is_nil()),
+            arch: self.arch,
+            machine: self.machine.clone().unwrap_or_else(|| MachineSpec::of(self.default_machine())),
+            bios: self.bios.unwrap_or(Firmware::Seabios),
+            accel: self.accel.unwrap_or(Accel::Auto),
+            os_type: self.os_type.unwrap_or(OsType::Other),
+            cpu: self.cpu.clone(),
+            memory: self.memory.size,
+            balloon: self.memory.ballooning != super::memory::Ballooning::Off,
+            hugepages: self.memory.hugepages,
+            keep_hugepages: self.memory.keep_hugepages == Some(true),
+            no_ksm: self.memory.allow_ksm == Some(false),
+            shared_memory: self.shared_memory.clone(),
+            sev: self.sev,
+            tdx: self.tdx,
+            boot: boot.iter().map(|(_, device)| *device).collect(),
+            boot_index: boot.into_iter().map(|(index, device)| (device, index)).collect(),
+            disks,
+            networks,
+            serials: self.serials.clone(),
+            parallels: self.parallels.clone(),
+            usb: self.usb.clone(),
+            host_pci: self.host_pci.clone(),
+            shared_folders: self.shared_folders.clone(),
+            scsi_controller: self.scsi_controller.unwrap_or(ScsiController::Lsi),
+            vga: self.vga,
+            vga_memory_mib: self.vga_memory_mib,
+            clipboard: self.clipboard,
+            spice: self.spice.unwrap_or_default(),
+            audio: self.audio,
+            watchdog: self.watchdog,
+            agent: self.agent.filter(|a| a.enabled),
+            rng: self.rng.clone(),
+            kernel: self.kernel.clone(),
+            args: self.args.clone(),
+            tablet: self.tablet,
+            acpi: self.acpi.unwrap_or(true),
+            clock: self.clock.clone(),
+            freeze: self.freeze == Some(true),
+            hotplug: self.hotplug.clone().unwrap_or_default(),
+            cloud_init: self.cloud_init.clone(),
+            hook_script: self.hook_script.clone(),
+            migration: self.migration,
+            origin: self.origin.clone(),
+            template: self.template,
+            keyboard: self.keyboard.clone(),
+            no_reboot: self.reboot == Some(false),
+            without_effect: self.without_effect(),
+        })
+    }
+
+    /// The disks that have their volume and the cards that have their address; what has none goes to `bad`.
+    fn attached(&self, bad: &mut Vec<FieldError>) -> (BTreeMap<DiskSlot, ResolvedDisk>, BTreeMap<NicIndex, ResolvedNic>) {
         let mut disks = BTreeMap::new();
         for (slot, disk) in &self.disks {
             match &disk.source {
@@ -190,57 +280,50 @@ impl VmSpec {
                 None => bad.push(FieldError { field: index.to_string(), reason: "has no address yet".to_owned() }),
             }
         }
-        if !bad.is_empty() {
-            return Err(Error::invalid("vm.resolve", bad).on(format!("vm {vmid}")));
-        }
-        let default_name = || format!("vm-{vmid}").parse().map_err(|e: super::TextError| Error::internal("vm.resolve", e.to_string()));
-        Ok(ResolvedVm {
-            vmid,
-            name: name.cloned().map_or_else(default_name, Ok)?,
-            uuid: self.uuid.unwrap_or_else(|| uuid_of(vmid)),
-            generation_id: self.generation_id,
-            machine: self.machine.clone().unwrap_or(MachineSpec { kind: MachineKind::Pc, version: None, other: BTreeMap::new() }),
-            bios: self.bios.unwrap_or(Firmware::Seabios),
-            accel: self.accel.unwrap_or(Accel::Auto),
-            os_type: self.os_type.unwrap_or(OsType::Other),
-            cpu: self.cpu.clone(),
-            memory: self.memory.size,
-            balloon: self.memory.ballooning != super::memory::Ballooning::Off,
-            boot: self.boot_order(),
-            disks,
-            networks,
-            serials: self.serials.clone(),
-            scsi_controller: self.scsi_controller.unwrap_or(ScsiController::Lsi),
-            vga: self.vga.unwrap_or(Vga::Std),
-            agent: self.agent.filter(|a| a.enabled),
-            rng: self.rng.clone(),
-            kernel: self.kernel.clone(),
-            args: self.args.clone(),
-            tablet: self.tablet.unwrap_or(true),
-            acpi: self.acpi.unwrap_or(true),
-            keyboard: self.keyboard.clone(),
-            no_reboot: self.reboot == Some(false),
-            without_effect: self.other.keys().filter(|k| !k.is_note()).cloned().collect(),
-        })
+        (disks, networks)
     }
 
-    /// The boot order: as asked, without absent devices; without one, PVE's: first disk, first CD-ROM, first card.
-    fn boot_order(&self) -> Vec<BootDevice> {
+    fn default_machine(&self) -> MachineKind {
+        if self.arch == Some(Arch::Aarch64) { MachineKind::Virt } else { MachineKind::Pc }
+    }
+
+    /// What is booted with its place in the order, first first: as asked, without absent devices; by classes, as asked
+    /// in the old form; without either the first disk, the first CD-ROM and the first card.
+    fn boot_order(&self) -> Vec<(u32, BootDevice)> {
         let there = |d: &BootDevice| match d {
             BootDevice::Disk(slot) => self.disks.contains_key(slot),
             BootDevice::Net(nic) => self.networks.contains_key(nic),
+            BootDevice::Usb(n) => self.usb.contains_key(n),
+            BootDevice::HostPci(n) => self.host_pci.contains_key(n),
         };
-        if let Some(order) = &self.boot {
-            return order.devices().iter().copied().filter(there).collect();
+        let drives = || self.disks.iter().filter(|(slot, _)| slot.bus().is_drive());
+        let first = |cdrom: bool| drives().find(|(_, d)| d.is_cdrom() == cdrom).map(|(s, _)| BootDevice::Disk(*s));
+        match (&self.boot, &self.legacy_boot) {
+            (Some(order), _) => (100..).zip(order.devices().iter().copied()).filter(|(_, d)| there(d)).collect(),
+            (None, Some(legacy)) => self.boot_by_class(legacy),
+            (None, None) => {
+                let net = self.networks.keys().next().map(|n| BootDevice::Net(*n));
+                (100..).zip(first(false).into_iter().chain(first(true)).chain(net)).collect()
+            }
         }
-        let disk = self.disks.iter().find(|(_, d)| !d.is_cdrom()).map(|(s, _)| BootDevice::Disk(*s));
-        let cdrom = self.disks.iter().find(|(_, d)| d.is_cdrom()).map(|(s, _)| BootDevice::Disk(*s));
-        let net = self.networks.keys().next().map(|n| BootDevice::Net(*n));
-        disk.into_iter().chain(cdrom).chain(net).collect()
     }
-}
 
-/// A stable UUID for a machine that was stored without one.
-fn uuid_of(vmid: Vmid) -> Uuid {
-    Uuid::from_u128(0x6770_7665_0000_4000_8000_0000_0000_0000 | u128::from(vmid.get()))
+    /// Classes get the hundreds in their order; devices count up within theirs, disks that are not booted included.
+    fn boot_by_class(&self, legacy: &LegacyBoot) -> Vec<(u32, BootDevice)> {
+        let classes = legacy.classes.as_ref().map_or("cdn", |c| c.as_str());
+        let hundreds = |class: char| (100..).step_by(100).zip(classes.chars()).filter(|(_, c)| *c == class).last().map(|(n, _)| n);
+        let drives = |cdrom: bool| {
+            let of_kind = self.disks.iter().filter(|(s, d)| s.bus().is_drive() && d.is_cdrom() == cdrom);
+            let mut slots: Vec<DiskSlot> = of_kind.map(|(slot, _)| *slot).collect();
+            slots.sort_by_key(|slot| slot.bus().boot_rank());
+            slots
+        };
+        let disks = hundreds('c').into_iter().flat_map(|n: u32| (n..).zip(drives(false)));
+        let disks = disks.filter(|(_, slot)| legacy.disk == Some(*slot));
+        let cdroms = hundreds('d').into_iter().flat_map(|n| (n..).zip(drives(true)));
+        let cards = hundreds('n').into_iter().flat_map(|n| (n..).zip(self.networks.keys().map(|c| BootDevice::Net(*c))));
+        let mut order: Vec<_> = disks.chain(cdroms).map(|(n, slot)| (n, BootDevice::Disk(slot))).chain(cards).collect();
+        order.sort_unstable();
+        order
+    }
 }

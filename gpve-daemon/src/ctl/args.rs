@@ -93,6 +93,11 @@ pub(super) enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Take guests over from elsewhere.
+    Import {
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// Tasks.
     Task {
         #[command(subcommand)]
@@ -134,6 +139,19 @@ pub(super) enum VmCommand {
     Show {
         /// Name or number.
         name: String,
+    },
+    /// Change settings, by Proxmox VE's names.
+    Set {
+        /// Name or number.
+        name: String,
+        /// KEY=VALUE, such as watchdog=i6300esb,action=reset.
+        settings: Vec<String>,
+        /// A setting to remove; may be repeated.
+        #[arg(long, value_name = "KEY")]
+        delete: Vec<String>,
+        /// A change that waits for the next start, to take back; may be repeated.
+        #[arg(long, value_name = "KEY")]
+        revert: Vec<String>,
     },
     /// Start it.
     Start {
@@ -263,6 +281,9 @@ pub(super) struct Create {
     /// KEY=VALUE; may be repeated.
     #[arg(long)]
     pub(super) label: Vec<String>,
+    /// A setting as Proxmox VE names it: KEY=VALUE, such as watchdog=i6300esb; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
     /// Give it a guest agent's channel.
     #[arg(long)]
     pub(super) agent: bool,
@@ -357,6 +378,31 @@ pub(super) enum VolumeCommand {
         #[arg(long)]
         node: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportCommand {
+    /// Make the guests of a Proxmox VE node from its configuration files.
+    PveConf(PveConf),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PveConf {
+    /// Files such as 100.conf, or folders of them (a copy of /etc/pve/qemu-server).
+    #[arg(required = true, value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Number of the guest; the file's name says it unless given. For one file only.
+    #[arg(long)]
+    pub(super) vmid: Option<u32>,
+    /// Node; the scheduler chooses unless given.
+    #[arg(long)]
+    pub(super) node: Option<String>,
+    /// Stop at a line that Proxmox VE would not take, or a setting that gpve cannot do, instead of reporting it.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Only report; make nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

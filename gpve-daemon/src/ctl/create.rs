@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use gpve_api::pve2::config::{Definition, SPELLING, VmConfig};
 use gpve_core::error::Result;
+use gpve_core::types::VmSpec;
 use serde_json::{Map, Value as Json, json};
 
 use super::args::Create;
@@ -35,6 +37,10 @@ pub(super) fn document(create: &Create) -> Result<Json> {
     if create.agent {
         put("agent", json!({ "enabled": true }));
     }
+    if !create.set.is_empty() {
+        spec = with_settings(Json::Object(spec), &create.set)?;
+    }
+    let mut put = |field: &str, value: Json| drop(spec.insert(field.to_owned(), value));
     if let Some(vmid) = create.vmid {
         put("vmid", json!(vmid));
     }
@@ -50,6 +56,23 @@ pub(super) fn document(create: &Create) -> Result<Json> {
         metadata["labels"] = json!(labels);
     }
     Ok(json!({ "apiVersion": gpve_api::v1::API_VERSION, "kind": "VirtualMachine", "metadata": metadata, "spec": spec }))
+}
+
+/// The fields of a spec with settings by Proxmox VE's names.
+fn with_settings(spec: Json, settings: &[String]) -> Result<Map<String, Json>> {
+    let failed = |e: serde_json::Error| input("spec", e);
+    let spec: VmSpec = serde_json::from_value(spec).map_err(failed)?;
+    let mut config = VmConfig::of(&Definition { name: None, spec });
+    for setting in settings {
+        let (key, value) = pair("--set", setting)?;
+        config.put(&key, &value)?;
+    }
+    let mut definition = config.define()?;
+    definition.spec.other.retain(|key, _| key.as_str() != SPELLING);
+    match serde_json::to_value(definition.spec).map_err(failed)? {
+        Json::Object(fields) => Ok(fields),
+        _ => Ok(Map::new()),
+    }
 }
 
 fn disk(n: usize, text: &str) -> Result<Json> {
@@ -90,7 +113,7 @@ fn options(switch: &str, text: &str, known: &[&str]) -> Result<BTreeMap<String, 
     }
 }
 
-fn pair(switch: &str, text: &str) -> Result<(String, String)> {
+pub(super) fn pair(switch: &str, text: &str) -> Result<(String, String)> {
     let (key, value) = text.split_once('=').ok_or_else(|| input(switch, format!("'{text}' is not KEY=VALUE")))?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }

@@ -1,6 +1,7 @@
 //! `gpvectl vm`.
 
 use gpve_api::client::Request;
+use gpve_api::pve2::config::VmConfig;
 use gpve_api::routes::Operation as Op;
 use gpve_api::v1::{List, SnapshotView, VmObject};
 use gpve_core::error::Result;
@@ -14,6 +15,7 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
         VmCommand::Create(switches) => make(cx, &switches).await,
         VmCommand::List { all, selector } => list(cx, all, selector.as_deref()).await,
         VmCommand::Show { name } => cx.output.document(&cx.client.send(cx.of(Op::V1VmRead, &name)).await?),
+        VmCommand::Set { name, settings, delete, revert } => set(cx, &name, &settings, &delete, &revert).await,
         VmCommand::Start { name } => action(cx, "start", &name, "started").await,
         VmCommand::Stop { name } => action(cx, "stop", &name, "stopped").await,
         VmCommand::Reset { name } => action(cx, "reset", &name, "reset").await,
@@ -49,6 +51,24 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
     }
 }
 
+/// Changes settings through Proxmox VE's dialect, which has names for all of them.
+async fn set(cx: &Ctx, name: &str, settings: &[String], delete: &[String], revert: &[String]) -> Result<()> {
+    let guest = cx.client.send(cx.of(Op::V1VmRead, name)).await?;
+    let vmid = guest.pointer("/spec/vmid").map(Json::to_string).unwrap_or_default();
+    let mut request = Request::to(Op::VmConfigUpdate).path("node", text(&guest, "/status/node")).path("vmid", vmid);
+    for setting in settings {
+        let (key, value) = create::pair("setting", setting)?;
+        VmConfig::default().put(&key, &value)?;
+        request = request.param(&key, value);
+    }
+    for (param, names) in [("delete", delete), ("revert", revert)] {
+        request = request.param_opt(param, (!names.is_empty()).then(|| names.join(",")));
+    }
+    cx.client.send(request).await?;
+    cx.output.note(&format!("{name} changed"));
+    Ok(())
+}
+
 async fn make(cx: &Ctx, switches: &Create) -> Result<()> {
     let request = Request::to(Op::V1VmCreate)
         .path("namespace", &cx.namespace)
@@ -71,7 +91,7 @@ async fn make(cx: &Ctx, switches: &Create) -> Result<()> {
 }
 
 /// The task that makes a guest, while it is among the newest.
-async fn task_of(cx: &Ctx, vmid: &str) -> Result<Option<String>> {
+pub(super) async fn task_of(cx: &Ctx, vmid: &str) -> Result<Option<String>> {
     let tasks: List<gpve_api::v1::Task> = cx.client.get(Request::to(Op::V1TaskList).param("limit", 200)).await?;
     let made = tasks.items.iter().find(|t| t.vmid.to_string() == vmid && t.kind == "qmcreate");
     Ok(made.map(|t| t.id.to_string()))

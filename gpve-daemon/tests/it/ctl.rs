@@ -170,3 +170,61 @@ fn manual_pages_and_completions_are_written_for_every_command() {
         assert!(read(&format!("completions/{file}")).contains(word), "{file}");
     }
 }
+
+#[test]
+fn settings_by_proxmox_ves_names_are_set_shown_and_removed() {
+    let daemon = Daemon::start();
+    login(&daemon);
+    ok(&daemon, &["vm", "create", "web", "--set", "watchdog=ib700", "--set", "numa0=cpus=0,memory=512", "--set", "onboot=yes"]);
+    let shown = ok(&daemon, &["-o", "json", "vm", "show", "web"]);
+    let web: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(web["spec"]["watchdog"]["model"], "ib700", "{web}");
+    assert_eq!((&web["spec"]["cpu"]["numaNodes"]["0"]["memory"], &web["spec"]["onBoot"]), (&"512Mi".into(), &true.into()));
+    ok(&daemon, &["vm", "set", "web", "hotplug=disk", "cipassword=secret", "--delete", "watchdog"]);
+    let shown = ok(&daemon, &["-o", "json", "vm", "show", "web"]);
+    assert!(shown.contains("\"hotplug\": \"disk\"") && !shown.contains("watchdog") && !shown.contains("secret"), "{shown}");
+    fails(&daemon, &["vm", "set", "web", "shape=round"], ErrorKind::InvalidInput);
+    fails(&daemon, &["vm", "create", "b", "--set", "cores=many"], ErrorKind::InvalidInput);
+}
+
+#[test]
+fn the_guests_of_a_proxmox_ve_node_are_imported_with_a_report_per_file() {
+    let daemon = Daemon::start();
+    login(&daemon);
+    let folder = daemon.path("qemu-server");
+    std::fs::create_dir(&folder).unwrap();
+    let web = "#the web%3A server\ncores: 2\nmemory: 256\nname: web\nnet0: virtio=BC:24:11:00:00:01,bridge=vmbr0\nscsi0: local:1,ssd=1\n\
+               vmgenid: 0\nwatchdog: ib700,action=reset\nshape: round\nostype: plan9\nide2: none,media=cdrom\n\
+               meta: creation-qemu=9.0.2,ctime=1725975013\nparent: before\n\n[PENDING]\ncores: 3\n\n[before]\ncores: 1\nsnaptime: 1\n";
+    std::fs::write(folder.join("140.conf"), web).unwrap();
+    std::fs::write(folder.join("141.conf"), "memory: 64\nscsi0: nowhere:141/vm-141-disk-0.raw,size=1G\n").unwrap();
+    std::fs::write(folder.join("readme.txt"), "no guest").unwrap();
+    let folder = folder.to_str().unwrap();
+    let trial = ctl(&daemon, &["import", "pve-conf", folder, "--dry-run"]);
+    let told = String::from_utf8(trial.stdout).unwrap();
+    assert!(told.contains("140.conf: vm 140 (web) can be imported; 9 settings"), "{told}");
+    assert!(ok(&daemon, &["-o", "json", "vm", "list"]).contains("\"items\": []"));
+
+    let output = ctl(&daemon, &["import", "pve-conf", folder]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let wanted = [
+        "140.conf: vm 140 (web) imported; 9 settings",
+        "without effect: ",
+        "were pending, are in force: cores",
+        "snapshots not taken over: before",
+        "left out: ostype: 'plan9' is not a valid ostype",
+        "left out: line 9: unable to parse value of 'shape' - unknown setting 'shape'",
+        "141.conf: vm 141 (vm-141) not imported: ",
+    ];
+    for line in wanted {
+        assert!(told.contains(line), "{line} is not in\n{told}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(output.status.code(), Some(i32::from(wire(ErrorKind::FailedPrecondition).exit)));
+    let shown: serde_json::Value = serde_json::from_str(&ok(&daemon, &["-o", "json", "vm", "show", "web"])).unwrap();
+    let spec = &shown["spec"];
+    assert_eq!((&spec["vmid"], &spec["cpu"]["cores"], &spec["description"]), (&140.into(), &3.into(), &"the web: server".into()));
+    assert_eq!((&spec["origin"]["qemu"], &spec["other"]["shape"]), (&"9.0.2".into(), &"round".into()));
+    assert_eq!(spec["networks"][0]["macAddress"], "BC:24:11:00:00:01");
+    fails(&daemon, &["import", "pve-conf", &format!("{folder}/140.conf"), "--strict"], ErrorKind::InvalidInput);
+    fails(&daemon, &["import", "pve-conf", &format!("{folder}/readme.txt")], ErrorKind::InvalidInput);
+}

@@ -5,9 +5,13 @@
 //! [`Device`](device::Device)s and [`Blockdev`](blockdev::Blockdev)s are plugged into a running machine.
 
 pub mod blockdev;
+pub mod board;
 pub mod compose;
+mod console;
 pub mod device;
 pub mod layout;
 pub mod line;
+mod netdev;
 pub mod option;
+pub mod refusal;
 pub mod switches;

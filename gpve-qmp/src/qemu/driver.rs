@@ -13,9 +13,11 @@ use gpve_core::types::{Accel, IfName, MemMib, VmSpec, Vmid};
 use gpve_exec::Process;
 use tokio::sync::OnceCell;
 
+use super::argv::compose::Facts;
 use super::argv::switches::Accelerator;
 use super::cgroup::Cgroups;
 use super::config::{QemuConfig, TapOpener};
+use super::facts;
 use super::fault;
 use super::live::QemuLive;
 use super::monitor::{ConnectionKey, Monitor};
@@ -38,6 +40,7 @@ pub(super) struct Inner {
     pub(super) cgroups: Cgroups,
     pub(super) pool: Arc<QmpPool<ConnectionKey>>,
     verdict: OnceCell<Verdict>,
+    facts: OnceCell<Facts>,
     taps: OnceLock<Arc<dyn TapOpener>>,
 }
 
@@ -61,7 +64,14 @@ impl QemuDriver {
             return Err(Error::field("driver.new", "identity", "only root can run guests as someone else"));
         }
         let pool = Arc::new(QmpPool::new(Options::default(), DEFAULT_MAX_CONNECTIONS));
-        Ok(Self(Arc::new(Inner { config, cgroups: Cgroups::of_host(), pool, verdict: OnceCell::new(), taps: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            cgroups: Cgroups::of_host(),
+            pool,
+            verdict: OnceCell::new(),
+            facts: OnceCell::new(),
+            taps: OnceLock::new(),
+        })))
     }
 
     /// The same driver, whose guests get their tap interfaces as descriptors from `opener`. Without one QEMU opens
@@ -80,6 +90,11 @@ impl QemuDriver {
 }
 
 impl Inner {
+    /// What this host and its QEMU can do: found out once.
+    pub(super) async fn facts(&self) -> Result<&Facts> {
+        self.facts.get_or_try_init(|| facts::of_host(&self.config)).await
+    }
+
     pub(super) fn dir(&self, vmid: Vmid) -> RuntimeDir {
         RuntimeDir::of(&self.config.runtime_root, vmid)
     }

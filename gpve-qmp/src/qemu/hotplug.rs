@@ -57,7 +57,7 @@ impl QemuLive {
             DiskBus::Scsi => {
                 matches!(self.detail().vm.scsi_controller, ScsiController::VirtioScsiPci | ScsiController::VirtioScsiSingle)
             }
-            DiskBus::Ide | DiskBus::Sata => false,
+            DiskBus::Ide | DiskBus::Sata | DiskBus::Efi | DiskBus::Tpm => false,
         }
     }
 
@@ -144,9 +144,9 @@ impl QemuLive {
             }
             PortAccess::User | PortAccess::Memory => NicBackend::User,
         };
-        let vm = &self.detail().vm;
-        let host_side = Value::Object(netdev(vm, index, nic, &backend).options().to_json());
-        let card = nic_device(vm, index, nic, &backend);
+        let (vm, facts) = (&self.detail().vm, &self.detail().facts);
+        let host_side = Value::Object(netdev(vm, facts, index, nic, &backend).options().to_json());
+        let card = nic_device(vm, facts, index, nic, &backend).map_err(|refusal| refusal.into_error(OP))?;
         detached(async move {
             let add = async {
                 steps.name_descriptors(descriptors).await?;

@@ -10,7 +10,7 @@ use gpve_core::ports::VolumeAccess;
 use gpve_core::types::{DiskFormat, DiskOptions};
 use rustix::fs::OFlags;
 
-use super::argv::blockdev::{FileSource, Image, is_direct};
+use super::argv::blockdev::{FileSource, Image, StorageTraits, is_direct};
 
 /// Longest chain of images, each based on the next; a linked clone of a linked clone is three. Names of QEMU's nodes
 /// hold 31 bytes, which ends there.
@@ -79,7 +79,7 @@ impl OpenMode {
     /// That of a disk with these options; a CD-ROM is never written.
     #[must_use]
     pub fn of(options: &DiskOptions, cdrom: bool) -> Self {
-        Self { read_only: cdrom || options.ro == Some(true), direct: is_direct(options) }
+        Self { read_only: cdrom || options.ro == Some(true), direct: is_direct(options, StorageTraits::default()) }
     }
 }
 
@@ -107,8 +107,7 @@ pub fn open_chain(access: &VolumeAccess, mode: OpenMode) -> Result<Vec<OpenedFil
 pub fn nodes(shapes: impl DoubleEndedIterator<Item = (Shape, u32)>) -> Option<Image> {
     shapes.rev().fold(None, |below, (shape, set)| {
         let Shape { format, is_device, read_only } = shape;
-        let file = FileSource::Descriptor(set);
-        Some(Image { format, file, is_device, read_only, backing: below.map(Box::new) })
+        Some(Image { is_device, read_only, backing: below.map(Box::new), ..Image::at(format, FileSource::Descriptor(set)) })
     })
 }
 

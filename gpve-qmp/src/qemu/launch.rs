@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpve_core::error::{Error, ErrorKind, Result};
-use gpve_core::ports::{OpCx, Port, PortAccess, RunRecord, Wired};
-use gpve_core::types::{Aio, DirectKernel, DiskSlot, NicIndex, SerialPort, Vmid};
+use gpve_core::ports::{OpCx, Port, PortAccess, RunRecord, VolumeAccess, Wired};
+use gpve_core::types::{Aio, DirectKernel, DiskBus, DiskFormat, DiskSlot, NicIndex, SerialPort, Vmid};
 use gpve_exec::{Identity, Launch, Process, Signal, Tool};
 use rustix::fs::MemfdFlags;
 use tokio::net::UnixStream;
 
-use super::argv::blockdev::Image;
-use super::argv::compose::{Host, KernelFiles, NicBackend, compose, queues};
+use super::argv::blockdev::{FileSource, Image};
+use super::argv::compose::{Facts, Host, KernelFiles, NicBackend, compose, firmware_files, queues};
 use super::argv::switches::{Accelerator, AddFd, ListeningSocket, TapSource};
 use super::driver::Inner;
 use super::fault;
@@ -30,6 +30,8 @@ use super::procfs;
 use super::record::Detail;
 use super::runtime_dir::RuntimeDir;
 use crate::protocol::client::{Options, QmpClient};
+
+mod flash;
 
 const OP: &str = "guest.launch";
 
@@ -52,10 +54,11 @@ pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, acceler
         cx.log(format!("setting without effect: {key}"));
     }
     let mut leftovers = Leftovers { driver: Arc::clone(driver), vmid, process: None, is_armed: true };
-    let (guest, opened) = open_all(driver, guest, accelerator).await?;
+    let facts = driver.facts().await?.clone();
+    let (guest, opened) = open_all(driver, guest, accelerator, facts).await?;
     let (detail, ports) = describe(&guest, &opened, accelerator);
     let dir = driver.dir(vmid);
-    let process = start(driver, &guest, opened, &dir)?;
+    let process = start(driver, cx, &guest, opened, &dir)?;
     leftovers.process = Some(process.clone());
     let client = greet(&dir, &process).await?;
     let pid = process.id().pid;
@@ -109,14 +112,14 @@ struct Opened {
     log: File,
 }
 
-async fn open_all(driver: &Arc<Inner>, guest: Wired, accelerator: Accelerator) -> Result<(Wired, Opened)> {
+async fn open_all(driver: &Arc<Inner>, guest: Wired, accelerator: Accelerator, facts: Facts) -> Result<(Wired, Opened)> {
     let driver = Arc::clone(driver);
     let open = move || {
         let vmid = guest.vm().vmid;
         if driver.is_running(vmid) {
             return Err(Error::precondition(OP, format!("a QEMU of guest {vmid} runs already")));
         }
-        let opened = Opening::new(&driver, accelerator).open(&guest)?;
+        let opened = Opening::new(&driver, accelerator, facts).open(&guest)?;
         Ok((guest, opened))
     };
     tokio::task::spawn_blocking(open).await.map_err(|error| Error::internal(OP, error.to_string()))?
@@ -126,13 +129,14 @@ async fn open_all(driver: &Arc<Inner>, guest: Wired, accelerator: Accelerator) -
 struct Opening<'a> {
     driver: &'a Inner,
     accelerator: Accelerator,
+    facts: Facts,
     descriptors: Vec<(i32, OwnedFd)>,
     sets: Vec<AddFd>,
 }
 
 impl<'a> Opening<'a> {
-    fn new(driver: &'a Inner, accelerator: Accelerator) -> Self {
-        Self { driver, accelerator, descriptors: Vec::new(), sets: Vec::new() }
+    fn new(driver: &'a Inner, accelerator: Accelerator, facts: Facts) -> Self {
+        Self { driver, accelerator, facts, descriptors: Vec::new(), sets: Vec::new() }
     }
 
     fn open(mut self, guest: &Wired) -> Result<Opened> {
@@ -147,21 +151,27 @@ impl<'a> Opening<'a> {
         let sockets = vm.serials.iter().filter(|(_, port)| **port == SerialPort::Socket);
         let serials = sockets.map(|(number, _)| Ok((*number, self.listen(&dir.serial(*number))?)));
         let serials = serials.collect::<io::Result<_>>().map_err(failed)?;
-        let images = guest.volumes().keys().map(|slot| Ok((*slot, self.volume(guest, *slot)?))).collect::<Result<_>>()?;
+        // The TPM's state is its emulator's to open.
+        let slots = guest.volumes().keys().filter(|slot| slot.bus() != DiskBus::Tpm);
+        let mut images = slots.map(|slot| Ok((*slot, self.volume(guest, *slot)?))).collect::<Result<BTreeMap<_, _>>>()?;
+        let firmware = self.flash(guest, &mut images)?;
         let kernel = vm.kernel.as_ref().map(|kernel| self.kernel(kernel)).transpose()?;
         let nics = self.nics(guest)?;
+        let shared_memory = vm.shared_memory.as_ref().map(|shared| {
+            let name = shared.name.as_ref().map_or_else(|| vm.vmid.to_string(), ToString::to_string);
+            format!("/dev/shm/pve-shm-{name}").into()
+        });
         let host = Host {
-            accelerator: self.accelerator,
             default_aio: default_aio(),
             images,
+            firmware,
             nics,
-            qmp,
             agent,
             serials,
-            vnc: dir.vnc(),
+            shared_memory,
             kernel,
-            pidfile: dir.pidfile(),
             descriptors: self.sets,
+            ..Host::new(self.facts, self.accelerator, qmp, dir.vnc(), dir.pidfile())
         };
         Ok(Opened { host, descriptors: self.descriptors, log })
     }
@@ -177,19 +187,62 @@ impl<'a> Opening<'a> {
         Ok(ListeningSocket::Inherited(self.inherit(listener)))
     }
 
+    /// A descriptor that QEMU can open by the number of its set.
+    fn lend(&mut self, descriptor: OwnedFd) -> Result<u32> {
+        let fd = self.inherit(descriptor);
+        let set = u32::try_from(fd).map_err(|_| Error::internal(OP, "a descriptor has no number"))?;
+        self.sets.push(AddFd { fd, set });
+        Ok(set)
+    }
+
+    /// The firmware's code; its variables among the images, of which a raw one ends with the template.
+    fn flash(&mut self, guest: &Wired, images: &mut BTreeMap<DiskSlot, Image>) -> Result<Option<FileSource>> {
+        let vm = guest.vm();
+        let files = firmware_files(vm, &self.facts).map_err(|refusal| refusal.into_error(OP))?;
+        let Some(files) = files else { return Ok(None) };
+        let path = flash::find(files.code)?;
+        let code = File::open(&path).map_err(|error| fault::io(OP, path.display(), &error))?;
+        let code = FileSource::Descriptor(self.lend(code.into())?);
+        let template = flash::template(files)?;
+        let slot = DiskSlot::new(DiskBus::Efi, 0).map_err(|error| Error::internal(OP, error.to_string()))?;
+        if !images.contains_key(&slot) && files.variables.is_some() {
+            let path = self.driver.dir(vm.vmid).path().join("efivars.fd");
+            let file = flash::temporary(&path, &template).map_err(|error| fault::io(OP, path.display(), &error))?;
+            images.insert(slot, Image::at(DiskFormat::Raw, FileSource::Descriptor(self.lend(file.into())?)));
+        }
+        if let Some(image) = images.get_mut(&slot) {
+            image.size = Some(template.len() as u64).filter(|size| *size > 0);
+        }
+        Ok(Some(code))
+    }
+
     fn volume(&mut self, guest: &Wired, slot: DiskSlot) -> Result<Image> {
         let unknown = || Error::internal(OP, format!("{slot} has a volume and no disk"));
         let volume = guest.volumes().get(&slot).ok_or_else(unknown)?;
         let disk = guest.vm().disks.get(&slot).ok_or_else(unknown)?;
-        let chain = image::open_chain(&volume.access, OpenMode::of(&disk.options, disk.cdrom)).map_err(|error| refused(slot, &error))?;
+        let mut mode = OpenMode::of(&disk.options, disk.cdrom);
+        if slot.bus() == DiskBus::Efi {
+            // As its nodes have it.
+            mode.direct = false;
+            self.begin_variables(guest, &volume.access)?;
+        }
+        let chain = image::open_chain(&volume.access, mode).map_err(|error| refused(slot, &error))?;
         let mut parts = Vec::new();
         for (descriptor, shape) in chain.into_iter().map(OpenedFile::into_parts) {
-            let fd = self.inherit(descriptor);
-            let set = u32::try_from(fd).map_err(|_| unknown())?;
-            self.sets.push(AddFd { fd, set });
-            parts.push((shape, set));
+            parts.push((shape, self.lend(descriptor)?));
         }
         image::nodes(parts.into_iter()).ok_or_else(unknown)
+    }
+
+    fn begin_variables(&self, guest: &Wired, access: &VolumeAccess) -> Result<()> {
+        let files = firmware_files(guest.vm(), &self.facts).map_err(|refusal| refusal.into_error(OP))?;
+        let (path, format) = match access {
+            VolumeAccess::File { path, format, read_only: false, .. } => (path, *format),
+            VolumeAccess::Block { path, read_only: false } => (path, DiskFormat::Raw),
+            _ => return Ok(()),
+        };
+        let Some(files) = files else { return Ok(()) };
+        flash::begin(path, format, &flash::template(files)?).map_err(|error| fault::io(OP, path.display(), &error))
     }
 
     fn nics(&mut self, guest: &Wired) -> Result<BTreeMap<NicIndex, NicBackend>> {
@@ -290,6 +343,7 @@ fn describe(guest: &Wired, opened: &Opened, accelerator: Accelerator) -> (Detail
         vm: guest.vm().clone(),
         accelerator,
         default_aio: opened.host.default_aio,
+        facts: opened.host.facts.clone(),
         limits: guest.limits().clone(),
         formats: opened.host.images.iter().map(|(slot, image)| (*slot, image.format.to_string())).collect(),
         taps: taps.collect(),
@@ -297,9 +351,12 @@ fn describe(guest: &Wired, opened: &Opened, accelerator: Accelerator) -> (Detail
     (detail, guest.ports().values().map(|port| port.port.id).collect())
 }
 
-fn start(driver: &Inner, guest: &Wired, opened: Opened, dir: &RuntimeDir) -> Result<Process> {
-    let arguments = compose(guest.vm(), &opened.host).map_err(|error| Error::new(ErrorKind::InvalidInput, OP, error.to_string()))?;
-    let mut launch = Launch::new(Tool::QEMU_SYSTEM_X86_64).args(arguments).log(opened.log).directory(dir.path());
+fn start(driver: &Inner, cx: &OpCx, guest: &Wired, opened: Opened, dir: &RuntimeDir) -> Result<Process> {
+    let composed = compose(guest.vm(), &opened.host).map_err(|refusal| refusal.into_error(OP))?;
+    for warning in &composed.warnings {
+        cx.log(format!("warning: {warning}"));
+    }
+    let mut launch = Launch::new(Tool::QEMU_SYSTEM_X86_64).args(composed.arguments).log(opened.log).directory(dir.path());
     for (number, descriptor) in opened.descriptors {
         launch = launch.descriptor(number, descriptor);
     }

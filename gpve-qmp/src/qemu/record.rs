@@ -6,6 +6,7 @@ use gpve_core::ports::LimitSpec;
 use gpve_core::types::{Aio, DiskSlot, ResolvedVm};
 use serde::{Deserialize, Serialize};
 
+use super::argv::compose::Facts;
 use super::argv::switches::Accelerator;
 
 /// Enough to control a guest launched by another process, perhaps an older gpve.
@@ -17,6 +18,9 @@ pub(super) struct Detail {
     pub(super) accelerator: Accelerator,
     /// I/O mode of disks that ask for none.
     pub(super) default_aio: Aio,
+    /// The host that it was launched on, which decides what a card that is plugged later looks like.
+    #[serde(default)]
+    pub(super) facts: Facts,
     /// The limits that its process got.
     pub(super) limits: LimitSpec,
     /// Layout of the bytes of each disk at launch.
@@ -32,6 +36,7 @@ impl Detail {
             vm,
             accelerator: Accelerator::Tcg,
             default_aio: Aio::Threads,
+            facts: Facts::default(),
             limits: LimitSpec::default(),
             formats: BTreeMap::new(),
             taps: Vec::new(),

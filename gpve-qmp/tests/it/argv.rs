@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gpve_core::types::{Aio, DiskFormat, GuestName, ResolvedVm, Vga, VmSpec, Vmid, VolumeId};
+use gpve_core::types::{DiskFormat, GuestName, ResolvedVm, Vga, VmSpec, Vmid, VolumeId};
 use gpve_qmp::protocol::client::{Options, QmpClient};
 use gpve_qmp::qemu::argv::blockdev::{FileSource, Image};
-use gpve_qmp::qemu::argv::compose::{Host, KernelFiles, NicBackend, compose};
+use gpve_qmp::qemu::argv::compose::{Facts, Host, KernelFiles, NicBackend, compose};
 use gpve_qmp::qemu::argv::switches::{Accelerator, ListeningSocket, TapSource};
 use proptest::prelude::*;
 use qapi::qmp;
@@ -25,9 +25,16 @@ pub(crate) struct Case {
     #[serde(default)]
     name: Option<GuestName>,
     accelerator: Accelerator,
+    #[serde(default = "default_qemu")]
+    qemu: String,
     #[serde(default)]
     kernel: Vec<String>,
     spec: VmSpec,
+}
+
+/// The newest that the tests can count on.
+fn default_qemu() -> String {
+    "10.0.2".to_owned()
 }
 
 impl Case {
@@ -37,7 +44,7 @@ impl Case {
 
     /// The whole command line, on a host with made-up paths.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        compose(&self.vm(), &self.host("/run/gpve/100".as_ref(), "/var/lib/gpve/images".as_ref())).unwrap()
+        compose(&self.vm(), &self.host("/run/gpve/100".as_ref(), "/var/lib/gpve/images".as_ref())).unwrap().arguments
     }
 
     /// The host's side: sockets below `run`, images below `images`.
@@ -61,19 +68,15 @@ impl Case {
                 .map(|_| NicBackend::Tap { source: TapSource::Interface(interface), mtu: nic.spec.mtu.map(u16::from) });
             (*index, tap.unwrap_or(NicBackend::User))
         });
-        let socket = |name: String| ListeningSocket::Path(run.join(name));
+        let socket = |name: &str| ListeningSocket::Path(run.join(name));
+        let facts = Facts { qemu: self.qemu.parse().unwrap(), ..Facts::default() };
         Host {
-            accelerator: self.accelerator,
-            default_aio: Aio::IoUring,
             images: disks.collect(),
             nics: nics.collect(),
-            qmp: socket("qmp".into()),
-            agent: Some(socket("qga".into())),
-            serials: vm.serials.keys().map(|number| (*number, socket(format!("serial{number}")))).collect(),
-            vnc: run.join("vnc"),
+            agent: Some(socket("qga")),
+            serials: vm.serials.keys().map(|number| (*number, socket(&format!("serial{number}")))).collect(),
             kernel: self.kernel.first().map(|kernel| KernelFiles { kernel: kernel.clone(), initrd: self.kernel.get(1).cloned() }),
-            pidfile: run.join("pid"),
-            descriptors: Vec::new(),
+            ..Host::new(facts, self.accelerator, socket("qmp"), run.join("vnc"), run.join("pid"))
         }
     }
 }
@@ -133,7 +136,7 @@ async fn a_real_qemu_accepts_every_recorded_machine() {
         let host = case.host(dir.path(), dir.path());
         make_images(&host);
         let mut command = std::process::Command::new(&binary);
-        command.args(compose(&case.vm(), &host).unwrap()).stdin(std::process::Stdio::null());
+        command.args(compose(&case.vm(), &host).unwrap().arguments).stdin(std::process::Stdio::null());
         let mut qemu = KillOnDrop(command.spawn().unwrap());
         let socket = dir.path().join("qmp");
         wait_for_socket(&mut qemu, &socket).unwrap_or_else(|status| panic!("{name}: QEMU ended with {status}"));
@@ -164,11 +167,11 @@ proptest! {
             r#"{"vmid": 100, "accelerator": "tcg", "kernel": ["k"], "spec": {"memory": {"size": "64Mi"}, "serials": {"0": "socket"},
                 "kernel": {"kernel": "/k", "cmdline": "x"}, "rng": {"source": "/dev/urandom"}}}"#).unwrap();
         let mut vm = case.vm();
-        let plain = compose(&vm, &case.host("/r".as_ref(), "/i".as_ref())).unwrap();
+        let plain = compose(&vm, &case.host("/r".as_ref(), "/i".as_ref())).unwrap().arguments;
         vm.kernel.as_mut().unwrap().cmdline = format!("x{cmdline}");
         vm.rng.as_mut().unwrap().source = source;
         let run = PathBuf::from("/r").join(socket);
-        let line = compose(&vm, &case.host(&run, "/i".as_ref())).unwrap();
+        let line = compose(&vm, &case.host(&run, "/i".as_ref())).unwrap().arguments;
         prop_assert_eq!(plain.len(), line.len(), "no argument is added");
         let is_raw = |flag: &String| flag == "-append" || flag == "-pidfile";
         for (at, (before, after)) in plain.iter().zip(&line).enumerate().filter(|(at, _)| *at == 0 || !is_raw(&plain[at - 1])) {

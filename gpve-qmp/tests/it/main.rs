@@ -12,5 +12,4 @@ mod host_probe;
 mod host_qemu;
 mod link;
 mod pool;
-mod pve;
 mod real;

@@ -8,10 +8,10 @@ use gpve_core::control::{Answer, Apply, ApplyOutcome, DeleteGuest, GuestEntry, G
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::patch::SpecPatch;
 use gpve_core::ports::{ResizeTo, ShutdownOptions};
-use gpve_core::types::{ByteSize, Namespace, SerialPort, VmSpec, Vmid};
+use gpve_core::types::{ByteSize, Namespace, VmSpec, Vmid};
 use serde_json::Value as Json;
 
-use super::{Answered, Asked, PREFIX, document};
+use super::{Answered, Asked, PREFIX, document, host_access};
 
 /// The object with its latest figures.
 pub(super) fn shown(entry: &GuestEntry) -> VmObject {
@@ -70,21 +70,16 @@ fn changed(cx: &Asked, status: u16, vmid: Vmid, tasks: &[String]) -> Result<Answ
 
 /// Settings that reach the host itself are for the administrator.
 fn check_host_access(cx: &Asked, spec: &VmSpec) -> Result<()> {
-    let device = spec.serials.values().any(|s| matches!(s, SerialPort::Device(_)));
-    check_root(cx, [("spec.kernel", spec.kernel.is_some()), ("spec.args", !spec.args.is_empty()), ("spec.serials", device)])
+    let spec = serde_json::to_value(spec).map_err(|e| Error::internal("vm.write", e.to_string()))?;
+    refuse_host_access(cx, &spec, "vm.write")
 }
 
-/// The same of what is applied, which need not be a whole machine.
-fn check_applied_host_access(cx: &Asked, applied: &ApplyDocument) -> Result<()> {
-    let device = applied.spec.get("serials").and_then(Json::as_object).is_some_and(|s| s.values().any(|port| port.is_object()));
-    let reaches_host = |field: &str| applied.spec.contains_key(field);
-    check_root(cx, [("spec.kernel", reaches_host("kernel")), ("spec.args", reaches_host("args")), ("spec.serials", device)])
-}
-
-fn check_root(cx: &Asked, what: [(&str, bool); 3]) -> Result<()> {
-    match what.iter().find(|(_, given)| *given && !cx.is_root) {
-        Some((field, _)) => Err(Error::new(ErrorKind::PermissionDenied, "vm.write", format!("only root@pam may set {field}"))),
-        None => Ok(()),
+fn refuse_host_access(cx: &Asked, spec: &Json, operation: &'static str) -> Result<()> {
+    match host_access::asked(spec) {
+        Some(field) if !cx.is_root => {
+            Err(Error::new(ErrorKind::PermissionDenied, operation, format!("only root@pam may set spec.{field}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -108,6 +103,10 @@ pub(super) async fn replace(cx: &Asked) -> Result<Answered> {
     for (key, value) in guest.spec().other.iter().filter(|(k, _)| k.as_str() == gpve_api::pve2::config::SPELLING) {
         spec.other.insert(key.clone(), value.clone());
     }
+    // The document does not show the password.
+    if spec.cloud_init.password.is_none() {
+        spec.cloud_init.password.clone_from(&guest.spec().cloud_init.password);
+    }
     let patch = SpecPatch::between(guest.spec(), &spec)?;
     let vmid = guest.object.spec.vmid;
     match cx.plane.update(&cx.call, vmid, UpdateGuest { patch, wait: true, ..UpdateGuest::default() }).await? {
@@ -119,7 +118,7 @@ pub(super) async fn replace(cx: &Asked) -> Result<Answered> {
 
 pub(super) async fn apply(cx: &Asked) -> Result<Answered> {
     let applied = ApplyDocument::parse(&if cx.is_yaml { from_yaml(&cx.body)? } else { cx.body.clone() })?;
-    check_applied_host_access(cx, &applied)?;
+    refuse_host_access(cx, &Json::Object(applied.spec.clone()), "vm.apply")?;
     let manifest = applied.manifest(&cx.namespace()?, &cx.params.parse("name")?)?;
     let request = Apply { manifest, manager: cx.params.parse("fieldManager")?, force: cx.params.flag("force") };
     let applied = cx.plane.apply(&cx.call, request).await?;

@@ -3,4 +3,5 @@
 
 mod life;
 mod machines;
+mod pve;
 mod support;

@@ -102,6 +102,7 @@ impl Edit {
         let mut definition = config.define()?;
         keep_addresses(&now.spec, &mut definition.spec);
         keep_sizes(&now.spec, &mut definition.spec);
+        keep_boot_by_class(&now.spec, &mut definition.spec);
         let destroy = self.settle_volumes(&now.spec, &mut definition.spec);
         let differs = VmConfig::of(&definition) != before;
         let update = UpdateGuest {
@@ -140,6 +141,13 @@ fn keep_addresses(before: &VmSpec, after: &mut VmSpec) {
         if card.mac_address.is_none() {
             card.mac_address = before.networks.get(index).and_then(|old| old.mac_address);
         }
+    }
+}
+
+/// No setting says that a guest boots by class in the usual order; it stays so until there is another order.
+fn keep_boot_by_class(before: &VmSpec, after: &mut VmSpec) {
+    if after.boot.is_none() && before.boot.is_none() && before.legacy_boot.is_some() {
+        after.legacy_boot.get_or_insert_default();
     }
 }
 

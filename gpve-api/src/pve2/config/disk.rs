@@ -1,15 +1,16 @@
 //! Drives: `local:1,format=qcow2`, `local:100/vm-100-disk-0.qcow2,size=1G`, `none,media=cdrom`.
 
 use gpve_core::types::{
-    DiskBus, DiskFormat, DiskOptions, DiskSlot, DiskSource, DiskSpec, ImportSource, Media, PropertyKey, PropertyValue, StorageId, VolumeId,
-    VolumeName,
+    ByteSize, DiskBus, DiskFormat, DiskOptions, DiskSlot, DiskSource, DiskSpec, EfiType, ImportSource, PropertyKey, PropertyValue,
+    StorageId, VolumeId, VolumeName,
 };
 
 use crate::pve2::property::PropertyString;
 use crate::route::PropertyFormat;
 use crate::routes::properties as forms;
 
-use super::{Problems, words};
+use super::parts::{flag, one, shown};
+use super::{Problems, throttle, words};
 
 /// The form of a drive's text.
 pub(super) fn form(bus: DiskBus) -> &'static PropertyFormat {
@@ -19,6 +20,8 @@ pub(super) fn form(bus: DiskBus) -> &'static PropertyFormat {
         DiskBus::Ide => &forms::IDE,
         DiskBus::Sata => &forms::SATA,
         DiskBus::Nvme => &forms::NVME,
+        DiskBus::Efi => &forms::EFI_DISK,
+        DiskBus::Tpm => &forms::TPM_STATE,
     }
 }
 
@@ -32,7 +35,7 @@ pub(super) fn parse(slot: DiskSlot, text: &str, problems: &mut Problems) -> Opti
             return None;
         }
     };
-    let source = source(&name, &mut parts, problems)?;
+    let source = source(slot, &mut parts, problems)?;
     match options(&mut parts) {
         Ok(options) => Some(DiskSpec { name: slot, source, options }),
         Err(why) => {
@@ -42,7 +45,18 @@ pub(super) fn parse(slot: DiskSlot, text: &str, problems: &mut Problems) -> Opti
     }
 }
 
-fn source(name: &str, parts: &mut PropertyString, problems: &mut Problems) -> Option<DiskSource> {
+/// Size of a new volume that holds state of the board: what is asked for does not count, as in Proxmox VE.
+fn state_size(slot: DiskSlot, parts: &PropertyString) -> Option<ByteSize> {
+    match slot.bus() {
+        DiskBus::Efi if parts.get("efitype") == Some(EfiType::FourMib.as_str()) => Some(ByteSize::from_kib(528)),
+        DiskBus::Efi => Some(ByteSize::from_kib(128)),
+        DiskBus::Tpm => Some(ByteSize::from_mib(4)),
+        _ => None,
+    }
+}
+
+fn source(slot: DiskSlot, parts: &mut PropertyString, problems: &mut Problems) -> Option<DiskSource> {
+    let name = &slot.to_string();
     let file = parts.take("file").unwrap_or_default();
     let import = parts.take("import-from");
     let size = parts.take("size").and_then(|s| words::size(&s));
@@ -64,7 +78,8 @@ fn source(name: &str, parts: &mut PropertyString, problems: &mut Problems) -> Op
         problems.field(name, "cloud-init drives cannot be made yet");
         return None;
     }
-    if let Some(size) = words::gibibytes(rest) {
+    if let Some(asked) = words::gibibytes(rest) {
+        let size = state_size(slot, parts).unwrap_or(asked);
         let format = format();
         // The format of a new volume shows in its name.
         parts.take("format");
@@ -102,28 +117,40 @@ fn import_source(text: &str) -> Result<(ImportSource, DiskFormat), String> {
 }
 
 fn options(parts: &mut PropertyString) -> Result<DiskOptions, String> {
-    let mut word = |key: &str| parts.take(key);
-    let flag = |text: Option<String>| text.map(|v| v == "1");
+    let throttle = throttle::take(parts)?;
     let mut options = DiskOptions {
-        media: word("media").and_then(|v| v.parse().ok()),
-        cache: word("cache").and_then(|v| v.parse().ok()),
-        aio: word("aio").and_then(|v| v.parse().ok()),
-        discard: word("discard").and_then(|v| v.parse().ok()),
-        iothread: flag(word("iothread")),
-        ssd: flag(word("ssd")),
-        ro: flag(word("ro")),
-        backup: flag(word("backup")),
-        replicate: flag(word("replicate")),
+        media: one(parts, "media")?,
+        cache: one(parts, "cache")?,
+        aio: one(parts, "aio")?,
+        discard: one(parts, "discard")?,
+        detect_zeroes: parts.flag("detect_zeroes"),
+        iothread: parts.flag("iothread"),
+        queues: one(parts, "queues")?,
+        scsiblock: parts.flag("scsiblock"),
+        ssd: parts.flag("ssd"),
+        ro: parts.flag("ro"),
+        snapshot: parts.flag("snapshot"),
+        backup: parts.flag("backup"),
+        replicate: parts.flag("replicate"),
+        shared: parts.flag("shared"),
+        rerror: one(parts, "rerror")?,
+        werror: one(parts, "werror")?,
+        wwn: one(parts, "wwn")?,
+        vendor: one(parts, "vendor")?,
+        product: one(parts, "product")?,
+        efi_type: one(parts, "efitype")?,
+        pre_enrolled_keys: parts.flag("pre-enrolled-keys"),
+        ms_cert: one(parts, "ms-cert")?,
+        tpm_version: one(parts, "version")?,
+        throttle,
+        // A serial number, model or format outside the vocabulary is kept as it is.
+        serial: parts.get("serial").and_then(|v| v.parse().ok()),
+        model: parts.get("model").and_then(|v| v.parse().ok()),
+        format: parts.get("format").and_then(|v| v.parse().ok()),
         ..DiskOptions::default()
     };
-    // A serial number or format outside the vocabulary is kept as it is.
-    if let Some(serial) = parts.get("serial").and_then(|v| v.parse().ok()) {
-        options.serial = Some(serial);
-        parts.take("serial");
-    }
-    if let Some(format) = parts.get("format").and_then(|v| v.parse().ok()) {
-        options.format = Some(format);
-        parts.take("format");
+    for (key, _) in pairs(&options) {
+        parts.take(&key);
     }
     for (key, value) in parts.iter() {
         let key: PropertyKey = key.parse().map_err(|e| format!("{key}: {e}"))?;
@@ -133,48 +160,69 @@ fn options(parts: &mut PropertyString) -> Result<DiskOptions, String> {
     Ok(options)
 }
 
+/// The parts that say `o`.
+fn pairs(o: &DiskOptions) -> Vec<(String, String)> {
+    let single = [
+        ("media", shown(o.media.as_ref())),
+        ("cache", shown(o.cache.as_ref())),
+        ("aio", shown(o.aio.as_ref())),
+        ("discard", shown(o.discard.as_ref())),
+        ("detect_zeroes", o.detect_zeroes.map(flag)),
+        ("iothread", o.iothread.map(flag)),
+        ("queues", shown(o.queues.as_ref())),
+        ("scsiblock", o.scsiblock.map(flag)),
+        ("ssd", o.ssd.map(flag)),
+        ("ro", o.ro.map(flag)),
+        ("snapshot", o.snapshot.map(flag)),
+        ("backup", o.backup.map(flag)),
+        ("replicate", o.replicate.map(flag)),
+        ("shared", o.shared.map(flag)),
+        ("rerror", shown(o.rerror.as_ref())),
+        ("werror", shown(o.werror.as_ref())),
+        ("serial", shown(o.serial.as_ref())),
+        ("wwn", shown(o.wwn.as_ref())),
+        ("model", shown(o.model.as_ref())),
+        ("vendor", shown(o.vendor.as_ref())),
+        ("product", shown(o.product.as_ref())),
+        ("efitype", shown(o.efi_type.as_ref())),
+        ("pre-enrolled-keys", o.pre_enrolled_keys.map(flag)),
+        ("ms-cert", shown(o.ms_cert.as_ref())),
+        ("version", shown(o.tpm_version.as_ref())),
+        ("format", shown(o.format.as_ref())),
+    ];
+    let other = o.other.iter().map(|(k, v)| (k.to_string(), v.as_str().to_owned()));
+    let single = single.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?)));
+    other.chain(single).chain(throttle::pairs(&o.throttle)).collect()
+}
+
 /// The text of a drive.
 pub(super) fn render(disk: &DiskSpec) -> String {
     let mut parts = PropertyString::new(form(disk.name.bus()));
-    let o = &disk.options;
-    let flag = |v: bool| u8::from(v).to_string();
-    let mut pairs: Vec<(&str, Option<String>)> = vec![
-        ("media", o.media.map(|v: Media| v.to_string())),
-        ("cache", o.cache.map(|v| v.to_string())),
-        ("aio", o.aio.map(|v| v.to_string())),
-        ("discard", o.discard.map(|v| v.to_string())),
-        ("iothread", o.iothread.map(flag)),
-        ("ssd", o.ssd.map(flag)),
-        ("ro", o.ro.map(flag)),
-        ("backup", o.backup.map(flag)),
-        ("replicate", o.replicate.map(flag)),
-        ("serial", o.serial.as_ref().map(ToString::to_string)),
-        ("format", o.format.map(|v| v.to_string())),
-    ];
-    pairs.extend(o.other.iter().map(|(k, v)| (k.as_str(), Some(v.as_str().to_owned()))));
+    let mut all = pairs(&disk.options);
+    let mut put = |key: &str, value: Option<String>| all.extend(value.map(|v| (key.to_owned(), v)));
     match &disk.source {
-        DiskSource::Empty => pairs.push(("file", Some("none".to_owned()))),
+        DiskSource::Empty => put("file", Some("none".to_owned())),
         DiskSource::Volume { volume, size } => {
-            pairs.push(("file", Some(volume.to_string())));
-            pairs.push(("size", size.map(|s| s.pve())));
+            put("file", Some(volume.to_string()));
+            put("size", size.map(ByteSize::pve));
         }
         DiskSource::New { storage, size, format } => {
-            pairs.push(("file", Some(format!("{storage}:{}", thousandth_gib(size.bytes())))));
-            pairs.push(("format", format.map(|f| f.to_string())));
+            put("file", Some(format!("{storage}:{}", thousandth_gib(size.bytes()))));
+            put("format", shown(format.as_ref()));
         }
         DiskSource::Import { storage, from, format, .. } => {
             let from = match from {
                 ImportSource::Volume(volume) => volume.to_string(),
                 ImportSource::File(path) => path.display().to_string(),
             };
-            pairs.push(("file", Some(format!("{storage}:0"))));
-            pairs.push(("import-from", Some(from)));
-            pairs.push(("format", format.map(|f| f.to_string())));
+            put("file", Some(format!("{storage}:0")));
+            put("import-from", Some(from));
+            put("format", shown(format.as_ref()));
         }
     }
-    for (key, value) in pairs.into_iter().filter_map(|(k, v)| Some((k, v?))) {
+    for (key, value) in all {
         // An option that this bus does not have (a spec of the native API may say so) is left out of the view.
-        let _ = parts.set(key, &value);
+        let _ = parts.set(&key, &value);
     }
     parts.to_string()
 }

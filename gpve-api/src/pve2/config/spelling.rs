@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use gpve_core::types::PropertyValue;
+use gpve_core::types::{LegacyBoot, PropertyValue};
 
 use super::{Definition, VmConfig, from_spec, to_spec};
 
@@ -41,6 +41,8 @@ pub(super) fn recall(definition: &Definition, config: &mut VmConfig) {
     let Some(spellings) = stored.and_then(|(_, v)| serde_json::from_str::<Spellings>(v.as_str()).ok()) else { return };
     let mut wanted = definition.clone();
     wanted.spec.other.retain(|k, _| k.as_str() != SPELLING);
+    // No setting says that a guest boots by class: a file without boot order does.
+    wanted.spec.legacy_boot = wanted.spec.legacy_boot.filter(|legacy| *legacy != LegacyBoot::default());
     for (key, text) in spellings {
         let mut tried = config.clone();
         match text {

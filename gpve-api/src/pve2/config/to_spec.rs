@@ -1,19 +1,19 @@
 //! From settings to a spec.
 
 use gpve_core::error::Error;
-use gpve_core::types::{
-    Accel, AgentSpec, Ballooning, BootDevice, BootOrder, MachineKind, MachineSpec, MemMib, PropertyKey, PropertyValue, RawArg, RngSpec,
-    SerialPort, StartupOrder, VmSpec,
-};
+use gpve_core::types::{Accel, BootDevice, BootOrder, MemMib, Origin, PropertyKey, RawArg, StartupOrder, Timestamp, VmSpec};
 
-use crate::pve2::property::PropertyString;
 use crate::route::split_list;
 use crate::routes::properties as forms;
 
-use super::{Definition, Problems, VmConfig, disk, nic, spelling, words};
+use super::board::free_text;
+use super::parts::{number_of, one, parse, read};
+use super::{Definition, Problems, VmConfig, board, cloud_init, device, disk, nic, processors, spelling, words};
 
-/// Memory of a guest that says nothing about it, in MiB.
-const DEFAULT_MEMORY: u64 = 512;
+/// What a guest is that says nothing: 512 MiB of memory.
+pub(crate) fn default_spec() -> VmSpec {
+    VmSpec::of(MemMib::DEFAULT)
+}
 
 /// What `config` defines, its spelling included.
 pub(super) fn define(config: &VmConfig) -> Result<Definition, Error> {
@@ -25,15 +25,13 @@ pub(super) fn define(config: &VmConfig) -> Result<Definition, Error> {
 /// What `config` means, without its spelling.
 pub(super) fn meaning(config: &VmConfig) -> Result<Definition, Error> {
     let mut problems = Problems::default();
-    let memory = MemMib::try_from(DEFAULT_MEMORY).map_err(|e| Error::internal("vm.config", e.to_string()))?;
-    let mut definition = Definition { name: None, spec: VmSpec::of(memory) };
+    let mut definition = Definition { name: None, spec: default_spec() };
     for (key, value) in config.iter() {
-        let kept = match setting(key, value, &mut definition, &mut problems) {
-            Ok(Known::Done) => continue,
-            Ok(Known::Keep) => keep(key, value, &mut definition.spec),
-            Err(why) => Err(why),
+        let set = match setting(key, value, &mut definition, &mut problems) {
+            Ok(false) => keep(key, value, &mut definition.spec),
+            set => set.map(drop),
         };
-        if let Err(why) = kept {
+        if let Err(why) = set {
             problems.field(key, why);
         }
     }
@@ -41,35 +39,34 @@ pub(super) fn meaning(config: &VmConfig) -> Result<Definition, Error> {
     Ok(definition)
 }
 
-/// What became of a setting.
-enum Known {
-    /// It is in the spec.
-    Done,
-    /// The spec has no place for it: keep it beside.
-    Keep,
-}
-
+/// Keeps a setting that the spec has no place for.
 fn keep(key: &str, value: &str, spec: &mut VmSpec) -> Result<(), String> {
     let key: PropertyKey = key.parse().map_err(|e| format!("{e}"))?;
-    let value = PropertyValue::try_from(value.to_owned()).map_err(|e| e.to_string())?;
-    spec.other.insert(key, value);
+    spec.other.insert(key, free_text(value)?);
     Ok(())
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(value: &str) -> Result<T, String> {
-    value.parse().map_err(|e: T::Err| e.to_string())
+/// Sets one setting; false if the spec has no place for it.
+fn setting(key: &str, value: &str, d: &mut Definition, problems: &mut Problems) -> Result<bool, String> {
+    if key == "name" {
+        d.name = Some(parse(value)?);
+        return Ok(true);
+    }
+    let spec = &mut d.spec;
+    Ok(option(key, value, spec)?
+        || upkeep(key, value, spec)?
+        || processors::set(key, value, spec)?
+        || board::set(key, value, spec)?
+        || device::set(key, value, spec)?
+        || cloud_init::set(key, value, spec)?
+        || drive_or_card(key, value, spec, problems)?)
 }
 
-fn setting(key: &str, value: &str, d: &mut Definition, problems: &mut Problems) -> Result<Known, String> {
-    let spec = &mut d.spec;
+fn option(key: &str, value: &str, spec: &mut VmSpec) -> Result<bool, String> {
     let flag = value == "1";
     match key {
-        "name" => d.name = Some(parse(value)?),
-        "description" => spec.description = Some(PropertyValue::try_from(value.to_owned()).map_err(|e| e.to_string())?),
+        "description" => spec.description = Some(free_text(value)?),
         "tags" => spec.tags = split_list(value).map(parse).collect::<Result<_, _>>()?,
-        "onboot" => spec.on_boot = Some(flag),
-        "protection" => spec.protection = Some(flag),
-        "template" => spec.template = flag,
         "tablet" => spec.tablet = Some(flag),
         "acpi" => spec.acpi = Some(flag),
         "reboot" => spec.reboot = Some(flag),
@@ -78,108 +75,41 @@ fn setting(key: &str, value: &str, d: &mut Definition, problems: &mut Problems) 
         "bios" => spec.bios = Some(parse(value)?),
         "ostype" => spec.os_type = Some(parse(value)?),
         "scsihw" => spec.scsi_controller = Some(parse(value)?),
-        "startup" => spec.startup = Some(startup(value)?),
-        "agent" => spec.agent = Some(agent(value)?),
-        "rng0" => spec.rng = Some(rng(value)?),
         "args" => spec.args = arguments(value)?,
-        "memory" | "balloon" | "shares" => memory(key, value, spec)?,
-        "sockets" | "cores" | "vcpus" | "cpulimit" | "cpuunits" | "numa" | "cpu" => cpu(key, value, spec)?,
-        "boot" | "vga" | "machine" | "smbios1" | "vmgenid" => return board(key, value, spec),
-        _ => return device(key, value, spec, problems),
+        _ => return Ok(false),
     }
-    Ok(Known::Done)
+    Ok(true)
 }
 
-fn memory(key: &str, value: &str, spec: &mut VmSpec) -> Result<(), String> {
-    let mib = |text: &str| text.parse::<u64>().map_err(|e| e.to_string()).and_then(|n| MemMib::try_from(n).map_err(|e| e.to_string()));
+fn upkeep(key: &str, value: &str, spec: &mut VmSpec) -> Result<bool, String> {
+    let flag = value == "1";
     match key {
-        "memory" => {
-            let parts = PropertyString::parse(&forms::MEMORY, value).map_err(|e| e.to_string())?;
-            spec.memory.size = mib(parts.get("current").unwrap_or_default())?;
+        "onboot" => spec.on_boot = Some(flag),
+        "startup" => spec.startup = Some(startup(value)?),
+        "autostart" => spec.autostart = Some(flag),
+        "protection" => spec.protection = Some(flag),
+        "template" => spec.template = flag,
+        "lock" => spec.lock = Some(parse(value)?),
+        "hookscript" => spec.hook_script = Some(parse(value)?),
+        "migrate_downtime" => spec.migration.downtime_ms = Some(milliseconds(value)?),
+        "migrate_speed" => spec.migration.speed_mb = Some(parse(value)?),
+        "vmstatestorage" => spec.state_storage = Some(parse(value)?),
+        "meta" => {
+            let parts = read(&forms::META, value)?;
+            let created = one::<u64>(&parts, "ctime")?.map(Timestamp::from_secs);
+            spec.origin = Some(Origin { qemu: one(&parts, "creation-qemu")?, created });
         }
-        "balloon" if value == "0" => spec.memory.ballooning = Ballooning::Off,
-        "balloon" => spec.memory.ballooning = Ballooning::Min(mib(value)?),
-        _ => spec.memory.shares = Some(parse(value)?),
+        _ => return Ok(false),
     }
-    Ok(())
+    Ok(true)
 }
 
-fn cpu(key: &str, value: &str, spec: &mut VmSpec) -> Result<(), String> {
-    let cpu = &mut spec.cpu;
-    match key {
-        "sockets" => cpu.sockets = parse(value)?,
-        "cores" => cpu.cores = parse(value)?,
-        "vcpus" => cpu.vcpus = Some(parse(value)?),
-        "cpuunits" => cpu.units = Some(parse(value)?),
-        "numa" => cpu.numa = value == "1",
-        "cpulimit" => {
-            let zero = value.chars().all(|c| c == '0' || c == '.');
-            cpu.limit = if zero { None } else { Some(parse(value)?) };
-        }
-        _ => {
-            let parts = PropertyString::parse(&forms::CPU, value).map_err(|e| e.to_string())?;
-            cpu.model = parts.get("cputype").map(parse).transpose()?;
-            let flags = parts.get("flags").unwrap_or_default();
-            cpu.flags = flags.split(';').filter(|f| !f.is_empty()).map(parse).collect::<Result<_, _>>()?;
-            cpu.hidden = parts.flag("hidden").unwrap_or(false);
-        }
-    }
-    Ok(())
+fn milliseconds(seconds: &str) -> Result<u32, String> {
+    let ms = words::scaled(seconds, 1000).and_then(|ms| u32::try_from(ms).ok());
+    ms.ok_or_else(|| format!("'{}' is too long", crate::route::shorten(seconds)))
 }
 
-fn board(key: &str, value: &str, spec: &mut VmSpec) -> Result<Known, String> {
-    match key {
-        "boot" => {
-            let parts = PropertyString::parse(&forms::BOOT, value.trim()).map_err(|e| e.to_string())?;
-            if parts.get("legacy").is_some() {
-                return Ok(Known::Keep);
-            }
-            // A device that this version has none of (usb0, hostpci0) keeps the whole text beside.
-            let order: Result<Vec<BootDevice>, String> =
-                parts.get("order").unwrap_or_default().split(';').filter(|d| !d.is_empty()).map(parse).collect();
-            let Ok(order) = order else { return Ok(Known::Keep) };
-            spec.boot = Some(BootOrder::new(order).map_err(|e| e.to_string())?);
-        }
-        "vga" => {
-            let parts = PropertyString::parse(&forms::VGA, value).map_err(|e| e.to_string())?;
-            match parts.get("type").unwrap_or("std").parse() {
-                Ok(vga) => spec.vga = Some(vga),
-                Err(_) => return Ok(Known::Keep),
-            }
-        }
-        "machine" => return machine(value, spec),
-        "smbios1" => {
-            let parts = PropertyString::parse(&forms::SMBIOS, value).map_err(|e| e.to_string())?;
-            spec.uuid = parts.get("uuid").map(parse).transpose()?;
-        }
-        // 1 asks for a new one, which is what happens to a guest without.
-        _ if value == "1" => {}
-        _ if value == "0" => return Ok(Known::Keep),
-        _ => spec.generation_id = Some(parse(value)?),
-    }
-    Ok(Known::Done)
-}
-
-fn machine(value: &str, spec: &mut VmSpec) -> Result<Known, String> {
-    let mut parts = PropertyString::parse(&forms::MACHINE, value).map_err(|e| e.to_string())?;
-    let kind = parts.take("type").unwrap_or_else(|| "pc".to_owned());
-    let (kind, version) = if let Some(v) = kind.strip_prefix("pc-q35-") {
-        (MachineKind::Q35, Some(v))
-    } else if let Some(v) = kind.strip_prefix("pc-i440fx-").or_else(|| kind.strip_prefix("pc-")) {
-        (MachineKind::Pc, Some(v))
-    } else {
-        (parse(&kind)?, None)
-    };
-    let mut machine = MachineSpec { kind, version: version.map(parse).transpose()?, other: Default::default() };
-    for (key, value) in parts.iter() {
-        let value = PropertyValue::try_from(value.to_owned()).map_err(|e| e.to_string())?;
-        machine.other.insert(parse(key)?, value);
-    }
-    spec.machine = Some(machine);
-    Ok(Known::Done)
-}
-
-fn device(key: &str, value: &str, spec: &mut VmSpec, problems: &mut Problems) -> Result<Known, String> {
+fn drive_or_card(key: &str, value: &str, spec: &mut VmSpec, problems: &mut Problems) -> Result<bool, String> {
     if let Ok(slot) = key.parse() {
         if let Some(disk) = disk::parse(slot, value, problems) {
             spec.disks.insert(slot, disk);
@@ -189,19 +119,11 @@ fn device(key: &str, value: &str, spec: &mut VmSpec, problems: &mut Problems) ->
             spec.networks.insert(index, card);
         }
     } else if let Some(n) = number_of(key, "unused") {
-        let parts = PropertyString::parse(&forms::UNUSED, value).map_err(|e| e.to_string())?;
-        spec.unused.insert(n, parse(parts.get("file").unwrap_or_default())?);
-    } else if let Some(n) = number_of(key, "serial") {
-        let port = if value == "socket" { SerialPort::Socket } else { SerialPort::Device(value.into()) };
-        spec.serials.insert(n, port);
+        spec.unused.insert(n, super::parts::required(&read(&forms::UNUSED, value)?, "file")?);
     } else {
-        return Ok(Known::Keep);
+        return Ok(false);
     }
-    Ok(Known::Done)
-}
-
-fn number_of(key: &str, stem: &str) -> Option<u8> {
-    key.strip_prefix(stem)?.parse().ok()
+    Ok(true)
 }
 
 fn startup(value: &str) -> Result<StartupOrder, String> {
@@ -216,25 +138,6 @@ fn startup(value: &str) -> Result<StartupOrder, String> {
     Ok(order)
 }
 
-fn agent(value: &str) -> Result<AgentSpec, String> {
-    let parts = PropertyString::parse(&forms::AGENT, value).map_err(|e| e.to_string())?;
-    Ok(AgentSpec {
-        enabled: parts.flag("enabled").unwrap_or(false),
-        fstrim_cloned_disks: parts.flag("fstrim_cloned_disks").unwrap_or(false),
-        freeze_fs: parts.flag("freeze-fs").unwrap_or(true),
-        isa: parts.get("type") == Some("isa"),
-    })
-}
-
-fn rng(value: &str) -> Result<RngSpec, String> {
-    let parts = PropertyString::parse(&forms::RNG, value).map_err(|e| e.to_string())?;
-    Ok(RngSpec {
-        source: parts.get("source").unwrap_or_default().to_owned(),
-        max_bytes: parts.get("max_bytes").map(parse).transpose()?,
-        period_ms: parts.get("period").map(parse).transpose()?,
-    })
-}
-
 fn arguments(value: &str) -> Result<Vec<RawArg>, String> {
     let split = words::split_words(value).ok_or("a quote does not end")?;
     split.into_iter().map(|w| parse(&w)).collect()
@@ -243,7 +146,8 @@ fn arguments(value: &str) -> Result<Vec<RawArg>, String> {
 /// The boot order that a new guest without one gets, as Proxmox VE writes it into the configuration: the first disk, the
 /// first CD-ROM, the first card.
 pub fn default_boot(spec: &VmSpec) -> BootOrder {
-    let first = |cdrom: bool| spec.disks.values().find(|d| d.is_cdrom() == cdrom).map(|d| BootDevice::Disk(d.name));
+    let drives = || spec.disks.values().filter(|d| d.name.bus().is_drive());
+    let first = |cdrom: bool| drives().find(|d| d.is_cdrom() == cdrom).map(|d| BootDevice::Disk(d.name));
     let net = spec.networks.keys().next().map(|n| BootDevice::Net(*n));
     BootOrder::new(first(false).into_iter().chain(first(true)).chain(net).collect()).unwrap_or_default()
 }

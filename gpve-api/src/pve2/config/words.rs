@@ -21,7 +21,30 @@ pub(super) fn gibibytes(text: &str) -> Option<ByteSize> {
 
 /// `1.5` times `unit`, rounded up; at most 9 decimals count.
 pub(super) fn scaled(text: &str, unit: u64) -> Option<u64> {
-    const DECIMALS: u32 = 9;
+    times(text, unit, u128::div_ceil)
+}
+
+/// `1.5` times `unit`, rounded down; at most 9 decimals count.
+pub(super) fn floored(text: &str, unit: u64) -> Option<u64> {
+    times(text, unit, |a, b| a / b)
+}
+
+/// The shortest decimal that [`floored`] reads as `n`.
+pub(super) fn decimal(n: u64, unit: u64) -> String {
+    let text = |decimals: u32| {
+        let power = 10_u128.pow(decimals);
+        let scaled = (u128::from(n) * power).div_ceil(u128::from(unit.max(1)));
+        match decimals {
+            0 => scaled.to_string(),
+            _ => format!("{}.{:0width$}", scaled / power, scaled % power, width = decimals as usize),
+        }
+    };
+    (0..DECIMALS).map(text).find(|t| floored(t, unit) == Some(n)).unwrap_or_else(|| text(DECIMALS))
+}
+
+const DECIMALS: u32 = 9;
+
+fn times(text: &str, unit: u64, divide: impl Fn(u128, u128) -> u128) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(fraction) {
@@ -29,7 +52,7 @@ pub(super) fn scaled(text: &str, unit: u64) -> Option<u64> {
     }
     let fraction: String = fraction.chars().chain("000000000".chars()).take(DECIMALS as usize).collect();
     let parts = u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit);
-    let parts = u64::try_from(parts.div_ceil(10_u128.pow(DECIMALS))).ok()?;
+    let parts = u64::try_from(divide(parts, 10_u128.pow(DECIMALS))).ok()?;
     let total = whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(parts)?;
     (total < 1 << 63).then_some(total)
 }

@@ -22,8 +22,8 @@ impl Console for MemLive {
                 let exit = p.exit.subscribe();
                 Ok(Box::new(SerialStream { host, pid, port, kept, coming, exit }) as Box<dyn ByteStream>)
             }
-            ConsoleKind::Vnc => match p.vm.vga {
-                Vga::Std | Vga::Cirrus | Vga::Vmware | Vga::Qxl | Vga::Virtio | Vga::VirtioGl => {
+            ConsoleKind::Vnc => match p.vm.vga.unwrap_or(Vga::Std) {
+                Vga::Std | Vga::Cirrus | Vga::Vmware | Vga::Qxl | Vga::Qxl2 | Vga::Qxl3 | Vga::Qxl4 | Vga::Virtio | Vga::VirtioGl => {
                     Ok(Box::new(VncStream { greeting: Some(Bytes::from_static(b"RFB 003.008\n")), exit: p.exit.subscribe() }) as _)
                 }
                 Vga::Serial0 | Vga::Serial1 | Vga::Serial2 | Vga::Serial3 | Vga::None => Err(Error::not_found("console.open", "display")),

@@ -7,47 +7,7 @@ use crate::types::{BootDevice, DiskSource, GuestName, SerialPort, VmSpec, Vmid};
 
 /// A spec with something in every field.
 pub(super) fn full() -> Value {
-    json!({
-        "cpu": { "sockets": 2, "cores": 4, "vcpus": 3, "type": "x86-64-v2-AES", "flags": ["+aes", "-pcid"], "hidden": true,
-                 "limit": "1.5", "units": 512, "numa": true },
-        "memory": { "size": "2Gi", "ballooning": { "min": "1Gi" }, "shares": 1000 },
-        "disks": [
-            { "name": "scsi0", "source": { "volume": { "volume": "local:100/vm-100-disk-0.qcow2", "size": "8Gi" } },
-              "media": "disk", "cache": "none", "aio": "native", "discard": "on", "iothread": true, "ssd": true, "ro": false,
-              "backup": true, "replicate": false, "serial": "ABC", "format": "qcow2", "other": { "mbps_rd": "10" } },
-            { "name": "virtio1", "source": { "new": { "storage": "local", "size": "1Gi", "format": "raw" } } },
-            { "name": "sata2", "source": { "import": { "storage": "local", "from": { "file": "/srv/x.vmdk" }, "sourceFormat": "vmdk" } } },
-            { "name": "ide2", "source": "empty", "media": "cdrom" },
-        ],
-        "unused": { "0": "local:100/vm-100-disk-9.raw" },
-        "networks": [{ "name": "net0", "model": "virtio", "macAddress": "BC:24:11:00:00:01", "bridge": "vmbr0", "vlan": 42,
-                       "trunks": [2, 3], "firewall": true, "linkDown": false, "mtu": 1400, "queues": 4, "rateKb": 1000 }],
-        "serials": { "0": "socket", "1": { "device": "/dev/ttyS0" } },
-        "machine": { "kind": "q35", "version": "9.2", "other": { "viommu": "intel" } },
-        "bios": "ovmf",
-        "accel": "tcg",
-        "osType": "l26",
-        "scsiController": "virtio-scsi-single",
-        "vga": "serial0",
-        "agent": { "enabled": true, "fstrimClonedDisks": true, "freezeFs": false, "isa": true },
-        "rng": { "source": "/dev/urandom", "maxBytes": 2048, "periodMs": 500 },
-        "boot": ["scsi0", "net0"],
-        "uuid": "11111111-2222-4333-8444-555555555555",
-        "generationId": "11111111-2222-4333-8444-555555555556",
-        "kernel": { "kernel": "/boot/vmlinuz", "initrd": "/boot/initrd", "cmdline": "console=ttyS0" },
-        "args": ["-no-hpet"],
-        "tablet": false,
-        "acpi": true,
-        "keyboard": "de",
-        "reboot": false,
-        "description": "two\nlines",
-        "tags": ["a", "b"],
-        "onBoot": true,
-        "startup": { "order": 1, "up": 2, "down": 3 },
-        "protection": true,
-        "template": true,
-        "other": { "hookscript": "local:snippets/x.pl" },
-    })
+    serde_json::from_str(include_str!("../../../tests/golden/spec-full.json")).unwrap()
 }
 
 fn read(json: Value) -> Result<VmSpec, serde_json::Error> {
@@ -73,6 +33,28 @@ fn a_spec_with_every_field_survives_its_wire_form_unchanged() {
     for (field, value) in asked.into_iter().filter(|(f, _)| f != "disks") {
         assert_eq!(shown[&field], value, "{field}");
     }
+}
+
+#[test]
+fn a_spec_stored_by_the_first_version_is_read_and_written_back_unchanged() {
+    let stored: Value = serde_json::from_str(include_str!("../../../tests/golden/spec-0.1.json")).unwrap();
+    let spec = read(stored.clone()).unwrap();
+    let shown = serde_json::to_value(&spec).unwrap();
+    for (field, value) in stored.as_object().unwrap().iter().filter(|(f, _)| *f != "disks") {
+        assert_eq!(shown[field], *value, "{field}");
+    }
+    assert_eq!(spec.disks.len(), 4);
+    let kept = ["hookscript", "scsi0.mbps_rd"];
+    let names = spec.without_effect();
+    assert!(kept.iter().all(|k| names.iter().any(|n| n == k)), "{names:?}");
+}
+
+#[test]
+fn every_setting_without_effect_is_named() {
+    let names = read(full()).unwrap().without_effect();
+    let expected: Vec<&str> = include_str!("../../../tests/golden/without-effect.txt").lines().collect();
+    assert_eq!(names, expected);
+    assert_eq!(minimal().without_effect(), Vec::<String>::new());
 }
 
 #[test]
@@ -162,8 +144,7 @@ fn every_rule_between_fields_names_the_field_that_breaks_it() {
             s.kernel = Some(crate::types::DirectKernel { kernel: "vmlinuz".into(), initrd: None, cmdline: String::new() });
         }),
         ("bios", |s| {
-            let kind = crate::types::MachineKind::Microvm;
-            s.machine = Some(crate::types::MachineSpec { kind, version: None, other: Default::default() });
+            s.machine = Some(crate::types::MachineSpec::of(crate::types::MachineKind::Microvm));
             s.bios = Some(crate::types::Firmware::Ovmf);
         }),
     ];
@@ -182,9 +163,9 @@ fn a_resolved_machine_has_the_defaults_of_proxmox() {
     let vm = minimal().resolve(vmid(), None).unwrap();
     assert_eq!(vm.name.as_str(), "vm-100");
     assert_eq!((vm.bios.as_str(), vm.machine.kind.as_str(), vm.scsi_controller.as_str()), ("seabios", "pc", "lsi"));
-    assert_eq!((vm.vga.as_str(), vm.os_type.as_str(), vm.acpi, vm.tablet), ("std", "other", true, true));
+    assert_eq!((vm.vga, vm.os_type.as_str(), vm.acpi, vm.tablet), (None, "other", true, None));
     assert!(vm.agent.is_none() && vm.boot.is_empty() && vm.balloon && !vm.no_reboot);
-    assert_eq!(vm.uuid, minimal().resolve(vmid(), None).unwrap().uuid, "a machine without UUID has a stable one");
+    assert_eq!(vm.uuid, None, "an imported machine without UUID goes on without");
     let name: GuestName = "web".parse().unwrap();
     assert_eq!(minimal().resolve(vmid(), Some(&name)).unwrap().name, name);
 }
@@ -195,7 +176,7 @@ fn volumes_and_addresses_must_be_there_before_a_machine_is_resolved() {
     spec.networks.values_mut().for_each(|n| n.mac_address = None);
     let error = spec.resolve(vmid(), None).unwrap_err();
     let fields: Vec<&str> = error.fields.iter().map(|f| f.field.as_str()).collect();
-    assert_eq!(fields, ["virtio1", "sata2", "net0"]);
+    assert_eq!(fields, ["virtio1", "sata2", "efidisk0", "tpmstate0", "net0"]);
 }
 
 #[test]
@@ -206,10 +187,13 @@ fn boot_order_is_as_asked_without_absent_devices_or_the_first_of_each() {
         let boot: Vec<BootDevice> = spec.resolve(vmid(), None).unwrap().boot;
         boot.iter().map(ToString::to_string).collect()
     };
-    assert_eq!(order(&spec), ["scsi0", "net0"]);
+    assert_eq!(order(&spec), ["scsi0", "net0", "usb1", "hostpci0"]);
+    spec.usb.clear();
+    spec.host_pci.clear();
     spec.networks.clear();
     assert_eq!(order(&spec), ["scsi0"]);
     spec.boot = None;
+    spec.legacy_boot = None;
     assert_eq!(order(&spec), ["scsi0", "ide2"]);
 }
 

@@ -78,7 +78,26 @@ proptest! {
         safe_id::<Keyboard>(&text);
         safe_id::<DiskSerial>(&text);
         safe_id::<PropertyKey>(&text);
+        safe_id::<DiskModelName>(&text);
+        safe_id::<Wwn>(&text);
+        safe_id::<UsbId>(&text);
+        safe_id::<UsbPort>(&text);
+        safe_id::<MappingId>(&text);
+        safe_id::<MdevType>(&text);
+        safe_id::<RomFile>(&text);
+        safe_id::<HvVendorId>(&text);
+        safe_id::<BootLetters>(&text);
+        safe_id::<SharedMemoryName>(&text);
+        safe_id::<QemuVersion>(&text);
         one_door::<RawArg>(&text);
+        one_door::<ScsiVendor>(&text);
+        one_door::<ScsiProduct>(&text);
+        one_door::<SmbiosText>(&text);
+        one_door::<StartDate>(&text);
+        one_door::<ParallelPort>(&text);
+        one_door::<CloudInitText>(&text);
+        safe_id::<DnsServer>(&text);
+        one_door::<SshKeys>(&text);
         one_door::<Key>(&text);
     }
 
@@ -136,6 +155,38 @@ proptest! {
             prop_assert_eq!(flag.on, text.starts_with('+'));
             prop_assert!(!flag.name().starts_with(['-', '+']) && !flag.name().contains("..") && !flag.name().contains(','));
         }
+    }
+
+    #[test]
+    fn device_names_of_the_host_are_safe(
+        usb in like("[0-9a-f]{3,4}:[0-9a-f]{4}"), port in like("[0-9]{1,2}-[0-9](\\.[0-9]){0,2}"),
+        pci in like("([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}(\\.[0-9a-f])?"), number in like("0x[0-9a-f]{4}"),
+        wwn in like("0x[0-9a-fA-F]{16}"), serial in like("[A-Z]{1,4}(%[0-9A-F]{2}){0,3}"),
+    ) {
+        safe_id::<UsbId>(&usb);
+        safe_id::<UsbPort>(&port);
+        one_door::<PciAddress>(&pci);
+        one_door::<PciNumber>(&number);
+        safe_id::<Wwn>(&wwn);
+        safe_id::<DiskSerial>(&serial);
+    }
+
+    #[test]
+    fn lists_of_numbers_print_as_they_are_written(text in like("[0-9]{1,3}(-[0-9]{1,3})?([;,][0-9]{1,3}(-[0-9]{1,3})?){0,3}")) {
+        one_door::<CpuSet>(&text);
+        one_door::<NumberSet>(&text);
+        one_door::<Hotplug>(&text);
+    }
+
+    #[test]
+    fn address_settings_have_one_door(
+        four in like("([0-9]{1,3}\\.){3}[0-9]{1,3}/[0-9]{1,2}"), six in like("([0-9a-f]{1,4}:){1,3}:[0-9a-f]{1,4}/[0-9]{1,3}"),
+        bits in like("host|[0-9]{1,3}"), features in like("(network|disk|cpu|usb|1|0)(,(memory|cloudinit|disk)){0,2}"),
+    ) {
+        one_door::<Ip4Setting>(&four);
+        one_door::<Ip6Setting>(&six);
+        one_door::<PhysBits>(&bits);
+        one_door::<Hotplug>(&features);
     }
 
     #[test]
@@ -224,6 +275,27 @@ fn every_word_parses_and_a_refusal_names_them_all() {
     all_words(OsType::ALL);
     all_words(ScsiController::ALL);
     all_words(Vga::ALL);
+    all_words(Arch::ALL);
+    all_words(Viommu::ALL);
+    all_words(NumaPolicy::ALL);
+    all_words(Hugepages::ALL);
+    all_words(Clipboard::ALL);
+    all_words(VideoStreaming::ALL);
+    all_words(AudioDevice::ALL);
+    all_words(AudioDriver::ALL);
+    all_words(WatchdogModel::ALL);
+    all_words(WatchdogAction::ALL);
+    all_words(HotplugFeature::ALL);
+    all_words(GuestLock::ALL);
+    all_words(ReadError::ALL);
+    all_words(WriteError::ALL);
+    all_words(EfiType::ALL);
+    all_words(MsCertificates::ALL);
+    all_words(TpmVersion::ALL);
+    all_words(SevKind::ALL);
+    all_words(PciDriver::ALL);
+    all_words(ShareCache::ALL);
+    all_words(CloudInitKind::ALL);
     all_words(GuestPhase::ALL);
     all_words(&ContentKind::ALL);
 }
@@ -251,11 +323,22 @@ fn names_have_the_limits_that_their_errors_tell() {
     limits::<BridgeName>(&["vmbr0", l15], &["", "0br", l16, "a/b"]);
     limits::<IfName>(&["tap100i0", "0x", l15], &["", l16, "a b"]);
     limits::<UserId>(&["root@pam", "root@pam!ci"], &["root", "", "-r@pam", "a:b@pam", "a/b@pam"]);
-    limits::<MachineVersion>(&["9.2", "9.2+pve1"], &["", "a", "9..2", ".9"]);
+    limits::<MachineVersion>(&["9.2", "9.2+pve1", "5.1.pxe", "5.1+pve0.pxe"], &["", "a", "9..2", ".9"]);
+    limits::<BootDevice>(
+        &["scsi0", "net1", "usb13", "hostpci15", "usb0"],
+        &["efidisk0", "tpmstate0", "usb14", "hostpci16", "usb", "usb01", "hostpci+1"],
+    );
+    limits::<DiskSerial>(&["ABC", "A%20B", "%2C", l15], &["A%2", "A B", "A%00", "-a", &"%20".repeat(21), "%FF"]);
+    limits::<CpuSet>(&["0", "0,5,8-11"], &["", "a", "5-3", "0;1", "0,,1", "99999"]);
+    limits::<StartDate>(
+        &["now", "2006-06-17", "2006-06-17T16:01:21", "2006-6-7T1:1:1"],
+        &["", "later", "2006-06", "2006-06-17T16", "+6-1-1"],
+    );
+    limits::<PciAddress>(&["01:00.0", "0000:01:00", "00:f4.0"], &["01", "1:00.0", "01:00.10", "01:00.", "000:01:00.0", "01:00.g"]);
     limits::<NicIndex>(&["net0", "net31"], &["net32", "net", "net01", "eth0", "net+1"]);
     limits::<DiskSlot>(
         &["scsi0", "scsi30", "virtio15", "ide3", "sata5", "nvme7"],
-        &["scsi31", "virtio16", "ide4", "sata6", "scsi", "scsi00", "scsi-1", "hda"],
+        &["scsi31", "virtio16", "ide4", "sata6", "efidisk1", "tpmstate1", "scsi", "scsi00", "scsi-1", "hda"],
     );
 }
 

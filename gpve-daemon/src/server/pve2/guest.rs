@@ -58,7 +58,8 @@ pub(super) fn config(cx: &Ctx<'_>) -> Answered {
     };
     let mut json = VmConfig::of(&shown).to_json();
     json.insert("digest".to_owned(), asked.digest().into());
-    json.insert("meta".to_owned(), meta(&guest).into());
+    // A guest that was imported says itself where it comes from.
+    json.entry("meta").or_insert_with(|| meta(&guest).into());
     if let Some(lock) = &guest.lock {
         json.insert("lock".to_owned(), lock.as_str().into());
     }

@@ -34,7 +34,7 @@ pub(super) fn tags(spec: &VmSpec) -> Option<String> {
 
 /// Size of the disk that is booted, as lists show it.
 fn max_disk(spec: &VmSpec) -> u64 {
-    let first = spec.disks.values().find(|d| !d.is_cdrom());
+    let first = spec.disks.values().find(|d| d.name.bus().is_drive() && !d.is_cdrom());
     match first.map(|d| &d.source) {
         Some(DiskSource::Volume { size: Some(size), .. }) => size.bytes(),
         _ => 0,

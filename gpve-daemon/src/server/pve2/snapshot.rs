@@ -74,7 +74,7 @@ pub(super) fn config(cx: &Ctx<'_>) -> Answered {
         json.insert("parent".to_owned(), parent.as_str().into());
     }
     json.insert("snaptime".to_owned(), snapshot.time.secs().into());
-    json.insert("meta".to_owned(), super::guest::meta(&guest).into());
+    json.entry("meta").or_insert_with(|| super::guest::meta(&guest).into());
     Ok(Reply::data(&json))
 }
 

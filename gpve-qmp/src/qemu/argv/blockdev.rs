@@ -3,29 +3,73 @@
 
 use std::path::{Path, PathBuf};
 
-use gpve_core::types::{Aio, CacheMode, Discard, DiskFormat, DiskOptions};
+use gpve_core::types::{Aio, CacheMode, Discard, DiskFormat, DiskOptions, Media};
 use serde_json::{Value, json};
 
 use super::line::Switch;
 
-/// How QEMU opens the file of an image.
+/// How QEMU opens an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileSource {
     /// By its path.
     Path(PathBuf),
     /// By a descriptor that it was given, as `/dev/fdset/N`.
     Descriptor(u32),
+    /// From a Ceph cluster.
+    Rbd(RbdImage),
+    /// From an iSCSI target.
+    Iscsi(IscsiUnit),
 }
 
-impl FileSource {
-    /// The file name for QEMU.
-    #[must_use]
-    pub fn filename(&self) -> String {
-        match self {
-            Self::Path(path) => path.to_string_lossy().into_owned(),
-            Self::Descriptor(set) => format!("/dev/fdset/{set}"),
-        }
-    }
+/// An image in a Ceph pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RbdImage {
+    /// Pool.
+    pub pool: String,
+    /// Namespace in the pool.
+    pub namespace: Option<String>,
+    /// Image.
+    pub image: String,
+    /// Monitors as host and port; none where a configuration file names them.
+    pub monitors: Vec<(String, u16)>,
+    /// Ceph's configuration file, which also names the key.
+    pub configuration: Option<PathBuf>,
+    /// User, where the cluster asks for one.
+    pub user: Option<String>,
+}
+
+/// A unit of an iSCSI target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IscsiUnit {
+    /// Host, with port where it is not the usual one.
+    pub portal: String,
+    /// Target.
+    pub target: String,
+    /// Unit.
+    pub lun: u32,
+}
+
+/// What is known of the storage that an image is on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StorageTraits {
+    /// When io_uring can be trusted there.
+    pub io_uring: IoUring,
+    /// It checks data by sums, which change under direct I/O while the guest writes (btrfs): cached unless told otherwise.
+    pub is_cached: bool,
+    /// Snapshots are images of their own, whose clusters stay where they are when the guest discards them.
+    pub keeps_clusters: bool,
+}
+
+/// Storages on which io_uring can be trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IoUring {
+    /// Always.
+    #[default]
+    Always,
+    /// Past the host's cache only: with it requests hang (Ceph's kernel client).
+    Direct,
+    /// Never: requests hang or fail (LVM, CIFS).
+    Never,
 }
 
 /// An image and what it is based on.
@@ -39,6 +83,10 @@ pub struct Image {
     pub is_device: bool,
     /// Opened read-only.
     pub read_only: bool,
+    /// The guest sees this many bytes of it; absent: all.
+    pub size: Option<u64>,
+    /// What is known of its storage.
+    pub storage: StorageTraits,
     /// The image that it is based on.
     pub backing: Option<Box<Image>>,
 }
@@ -47,7 +95,13 @@ impl Image {
     /// An image in a file.
     #[must_use]
     pub fn file(format: DiskFormat, path: &Path) -> Self {
-        Self { format, file: FileSource::Path(path.into()), is_device: false, read_only: false, backing: None }
+        Self::at(format, FileSource::Path(path.into()))
+    }
+
+    /// An image somewhere.
+    #[must_use]
+    pub fn at(format: DiskFormat, file: FileSource) -> Self {
+        Self { format, file, is_device: false, read_only: false, size: None, storage: StorageTraits::default(), backing: None }
     }
 }
 
@@ -89,7 +143,30 @@ impl Blockdev {
     /// The nodes of the disk called `label`; `default_aio` is for disks that ask for no mode.
     #[must_use]
     pub fn new(label: &str, image: &Image, options: &DiskOptions, default_aio: Aio) -> Self {
-        let behaviour = Behaviour::of(image, options, default_aio);
+        Self::of(label, image, &Behaviour::of_disk(image, options, default_aio))
+    }
+
+    /// The nodes of the firmware's variables. The guest writes them byte by byte, so they are cached: uncached, a boot
+    /// takes minutes on Ceph.
+    #[must_use]
+    pub fn firmware_variables(label: &str, image: &Image, default_aio: Aio) -> Self {
+        let behaviour = Behaviour { direct: false, no_flush: false, aio: default_aio.as_str(), discard: "ignore", detect_zeroes: "on" };
+        Self::of(label, image, &behaviour)
+    }
+
+    /// The node of the firmware's code.
+    #[must_use]
+    pub fn firmware_code(node: &str, file: &FileSource) -> Self {
+        let filename = match file {
+            FileSource::Descriptor(set) => format!("/dev/fdset/{set}"),
+            FileSource::Path(path) => path.to_string_lossy().into_owned(),
+            FileSource::Rbd(_) | FileSource::Iscsi(_) => String::new(),
+        };
+        let file = json!({"driver": "file", "filename": filename, "read-only": true});
+        Self(json!({"driver": "raw", "node-name": node, "read-only": true, "file": file}))
+    }
+
+    fn of(label: &str, image: &Image, behaviour: &Behaviour) -> Self {
         let mut top = behaviour.node("throttle", image.read_only);
         top["node-name"] = json!(top_node(label));
         top["throttle-group"] = json!(throttle_group(label));
@@ -121,10 +198,14 @@ pub fn has_write_cache(options: &DiskOptions) -> bool {
     !matches!(options.cache, Some(CacheMode::Writethrough | CacheMode::Directsync))
 }
 
-/// Whether a disk's files are opened past the host's cache (`O_DIRECT`).
+/// Whether a disk's files are opened past the host's cache (`O_DIRECT`). CD-ROM images are shared by guests and never
+/// written: they are cached.
 #[must_use]
-pub fn is_direct(options: &DiskOptions) -> bool {
-    matches!(options.cache, None | Some(CacheMode::None | CacheMode::Directsync))
+pub fn is_direct(options: &DiskOptions, storage: StorageTraits) -> bool {
+    match options.cache {
+        None => options.media != Some(Media::Cdrom) && !storage.is_cached,
+        Some(cache) => matches!(cache, CacheMode::None | CacheMode::Directsync),
+    }
 }
 
 /// How all nodes of a disk behave.
@@ -137,14 +218,16 @@ struct Behaviour {
 }
 
 impl Behaviour {
-    fn of(image: &Image, options: &DiskOptions, default_aio: Aio) -> Self {
-        let discards = options.discard == Some(Discard::On) && !image.read_only;
+    fn of_disk(image: &Image, options: &DiskOptions, default_aio: Aio) -> Self {
+        let discards = options.discard == Some(Discard::On);
+        let direct = is_direct(options, image.storage);
+        let is_cdrom = options.media == Some(Media::Cdrom);
         Self {
-            direct: is_direct(options),
+            direct,
             no_flush: options.cache == Some(CacheMode::Unsafe),
-            aio: options.aio.unwrap_or(default_aio).as_str(),
+            aio: options.aio.unwrap_or_else(|| usual_aio(default_aio, image.storage.io_uring, direct)).as_str(),
             discard: if discards { "unmap" } else { "ignore" },
-            detect_zeroes: match (image.read_only, discards) {
+            detect_zeroes: match (is_cdrom || options.detect_zeroes == Some(false), discards) {
                 (true, _) => "off",
                 (false, true) => "unmap",
                 (false, false) => "on",
@@ -162,13 +245,17 @@ impl Behaviour {
 
     /// The format node and the file node of an image, and of those that it is based on. `name` ends their ids.
     fn image(&self, image: &Image, name: &str) -> Value {
-        let mut file = self.node(if image.is_device { "host_device" } else { "file" }, image.read_only);
-        file["filename"] = json!(image.file.filename());
-        file["aio"] = json!(self.aio);
+        let mut file = self.file(image);
         file["node-name"] = json!(file_node(name));
         let mut format = self.node(image.format.as_str(), image.read_only);
         format["node-name"] = json!(format_node(name));
         format["file"] = file;
+        if let Some(size) = image.size.filter(|_| image.format == DiskFormat::Raw) {
+            format["size"] = json!(size);
+        }
+        if image.storage.keeps_clusters && image.format == DiskFormat::Qcow2 {
+            format["discard-no-unref"] = json!(true);
+        }
         match (&image.backing, image.format) {
             (Some(backing), _) => {
                 let below = Self { discard: "ignore", detect_zeroes: "off", ..*self };
@@ -176,8 +263,70 @@ impl Behaviour {
             }
             // What an image's header names is never opened by itself: whoever wrote the image chose it.
             (None, DiskFormat::Qcow2) => format["backing"] = Value::Null,
-            (None, DiskFormat::Raw | DiskFormat::Vmdk) => {}
+            (None, _) => {}
         }
         format
+    }
+
+    fn file(&self, image: &Image) -> Value {
+        let local = |filename: String| {
+            let mut node = self.node(if image.is_device { "host_device" } else { "file" }, image.read_only);
+            node["filename"] = json!(filename);
+            node["aio"] = json!(self.aio);
+            node
+        };
+        match &image.file {
+            FileSource::Path(path) => local(path.to_string_lossy().into_owned()),
+            FileSource::Descriptor(set) => local(format!("/dev/fdset/{set}")),
+            FileSource::Rbd(rbd) => self.rbd(rbd, image.read_only),
+            FileSource::Iscsi(unit) => {
+                let mut node = self.node("iscsi", image.read_only);
+                node["transport"] = json!("tcp");
+                node["portal"] = json!(unit.portal);
+                node["target"] = json!(unit.target);
+                node["lun"] = json!(unit.lun);
+                node
+            }
+        }
+    }
+
+    fn rbd(&self, image: &RbdImage, read_only: bool) -> Value {
+        let mut node = self.node("rbd", read_only);
+        node["pool"] = json!(image.pool);
+        node["image"] = json!(image.image);
+        if let Some(namespace) = &image.namespace {
+            node["namespace"] = json!(namespace);
+        }
+        if !image.monitors.is_empty() {
+            let monitors = image.monitors.iter().map(|(host, port)| json!({"host": host, "port": port.to_string()}));
+            node["server"] = monitors.collect();
+        }
+        if let Some(path) = &image.configuration {
+            node["conf"] = json!(path.to_string_lossy());
+        }
+        match &image.user {
+            Some(user) => {
+                node["user"] = json!(user);
+                node["auth-client-required"] = json!(["cephx"]);
+            }
+            None => node["auth-client-required"] = json!(["none"]),
+        }
+        node
+    }
+}
+
+/// The I/O mode of a disk that asks for none: the host's usual one, unless the storage fails with it. Linux AIO blocks
+/// when it goes through the host's cache.
+fn usual_aio(usual: Aio, io_uring: IoUring, direct: bool) -> Aio {
+    let trusted = match io_uring {
+        IoUring::Always => true,
+        IoUring::Direct => direct,
+        IoUring::Never => false,
+    };
+    match usual {
+        Aio::IoUring if trusted => Aio::IoUring,
+        Aio::IoUring if direct => Aio::Native,
+        Aio::IoUring => Aio::Threads,
+        other => other,
     }
 }

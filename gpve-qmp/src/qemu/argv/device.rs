@@ -1,6 +1,8 @@
 //! Devices of the machine: the same value makes a `-device` at start and a `device_add` later.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
 
 use super::line::Switch;
 use super::option::{Options, Prop};
@@ -8,21 +10,22 @@ use super::option::{Options, Prop};
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    driver: &'static str,
+    driver: Cow<'static, str>,
     options: Options,
 }
 
 impl Device {
     /// A device of this kind without properties.
     #[must_use]
-    pub fn new(driver: &'static str) -> Self {
-        Self { driver, options: Options::implied("driver", driver) }
+    pub fn new(driver: impl Into<Cow<'static, str>>) -> Self {
+        let driver = driver.into();
+        Self { options: Options::implied("driver", &*driver), driver }
     }
 
     /// Its kind.
     #[must_use]
-    pub fn driver(&self) -> &'static str {
-        self.driver
+    pub fn driver(&self) -> &str {
+        &self.driver
     }
 
     /// Sets a property.
@@ -91,49 +94,73 @@ pub struct Address {
     pub slot: u8,
 }
 
-/// An object without a place in the machine: an I/O thread, a source of random bytes, a throttle group.
+/// An object without a place in the machine: an I/O thread, memory, a source of random bytes, a throttle group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Object {
-    /// A thread that a disk's I/O runs in.
-    IoThread {
-        /// Id.
-        id: String,
-    },
-    /// Random bytes from a file of the host.
-    RngFile {
-        /// Id.
-        id: String,
-        /// The file.
-        filename: String,
-    },
-    /// Limits of a disk's I/O, none at first.
-    ThrottleGroup {
-        /// Id.
-        id: String,
-    },
+pub struct Object {
+    kind: &'static str,
+    options: Options,
+    /// Properties that are structures, which only JSON can say.
+    structures: Map<String, Value>,
 }
 
 impl Object {
+    /// An object of this kind and id.
+    #[must_use]
+    pub fn new(kind: &'static str, id: impl Into<Prop>) -> Self {
+        Self { kind, options: Options::implied("qom-type", kind).set("id", id), structures: Map::new() }
+    }
+
+    /// A thread that a disk's I/O runs in.
+    #[must_use]
+    pub fn io_thread(id: String) -> Self {
+        Self::new("iothread", id)
+    }
+
+    /// Limits of a disk's I/O; empty ones can be set later.
+    #[must_use]
+    pub fn throttle_group(id: String, limits: Map<String, Value>) -> Self {
+        Self::new("throttle-group", id).structure("limits", json!(limits))
+    }
+
+    /// Sets a property.
+    #[must_use]
+    pub fn set(mut self, key: &'static str, value: impl Into<Prop>) -> Self {
+        self.options = self.options.set(key, value);
+        self
+    }
+
+    /// Sets a property if there is a value.
+    #[must_use]
+    pub fn maybe(mut self, key: &'static str, value: Option<impl Into<Prop>>) -> Self {
+        self.options = self.options.maybe(key, value);
+        self
+    }
+
+    /// Sets a property that is a structure.
+    #[must_use]
+    pub fn structure(mut self, key: &str, value: Value) -> Self {
+        self.structures.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// The arguments of `object-add`.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        match self {
-            Self::IoThread { id } => serde_json::json!({"qom-type": "iothread", "id": id}),
-            Self::RngFile { id, filename } => serde_json::json!({"qom-type": "rng-random", "id": id, "filename": filename}),
-            Self::ThrottleGroup { id } => serde_json::json!({"qom-type": "throttle-group", "id": id, "limits": {}}),
-        }
+        let mut members = self.options.to_json();
+        members.extend(self.structures.clone());
+        Value::Object(members)
     }
 }
 
 impl Switch for Object {
     const FLAG: &'static str = "-object";
     fn operand(&self) -> Option<String> {
-        let implied = |kind: &str| Options::implied("qom-type", kind);
-        Some(match self {
-            Self::IoThread { id } => implied("iothread").set("id", &**id).to_string(),
-            Self::RngFile { id, filename } => implied("rng-random").set("filename", &**filename).set("id", &**id).to_string(),
-            // Nested properties have no other form.
-            Self::ThrottleGroup { .. } => self.to_json().to_string(),
-        })
+        Some(if self.structures.is_empty() { self.options.to_string() } else { self.to_json().to_string() })
     }
 }

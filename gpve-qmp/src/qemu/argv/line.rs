@@ -11,6 +11,19 @@ pub trait Switch {
     fn operand(&self) -> Option<String>;
 }
 
+/// Declares switches that take properties, which their `options` say.
+macro_rules! options {
+    ($($name:ident = $flag:literal;)*) => {$(
+        impl Switch for $name {
+            const FLAG: &'static str = $flag;
+            fn operand(&self) -> Option<String> {
+                Some(self.options().to_string())
+            }
+        }
+    )*};
+}
+pub(super) use options;
+
 /// A value that cannot be an argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{flag}: the value holds a NUL byte or a line break")]
@@ -57,6 +70,12 @@ impl CommandLine {
             self.fault.get_or_insert(BadOperand { flag: "args" });
         }
         self.arguments.push(argument.to_owned());
+    }
+
+    /// Adds the switches of another line.
+    pub fn append(&mut self, other: Self) {
+        self.arguments.extend(other.arguments);
+        self.fault = self.fault.take().or(other.fault);
     }
 
     /// The arguments.

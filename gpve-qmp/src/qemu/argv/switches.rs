@@ -1,10 +1,10 @@
 //! One struct per switch of QEMU, except for disks ([`super::blockdev`]) and devices ([`super::device`]).
 
-use std::path::{Path, PathBuf};
+use gpve_core::types::CpuModel;
 
-use gpve_core::types::{CpuFlag, CpuModel};
-
-use super::line::Switch;
+pub use super::console::{Audiodev, Chardev, ListeningSocket, Monitor, Spice, Tpmdev, Vnc};
+use super::line::{Switch, options};
+pub use super::netdev::{Netdev, TapSource};
 use super::option::{Options, Prop};
 
 /// Declares switches that stand alone.
@@ -32,6 +32,8 @@ flags! {
     Paused = "-S";
     /// A reset ends QEMU.
     NoReboot = "-no-reboot";
+    /// What is written to any disk is forgotten.
+    Snapshot = "-snapshot";
 }
 
 /// Declares switches with one text operand.
@@ -65,18 +67,10 @@ texts! {
     Display = "-display";
     /// A serial port of a board without `isa-serial` devices, as `chardev:ID`.
     Serial = "-serial";
-}
-
-/// Declares switches that take properties.
-macro_rules! options {
-    ($($name:ident = $flag:literal;)*) => {$(
-        impl Switch for $name {
-            const FLAG: &'static str = $flag;
-            fn operand(&self) -> Option<String> {
-                Some(self.options().to_string())
-            }
-        }
-    )*};
+    /// Firmware that is loaded as memory instead of from flash.
+    Bios = "-bios";
+    /// What happens when the guest does not feed its watchdog.
+    WatchdogAction = "-watchdog-action";
 }
 
 options! {
@@ -85,17 +79,15 @@ options! {
     Accelerator = "-accel";
     Smp = "-smp";
     Memory = "-m";
+    Numa = "-numa";
     Rtc = "-rtc";
     Boot = "-boot";
     Global = "-global";
     Smbios = "-smbios";
-    Netdev = "-netdev";
-    Chardev = "-chardev";
-    Monitor = "-mon";
-    Vnc = "-vnc";
     Sandbox = "-sandbox";
     AddFd = "-add-fd";
     Action = "-action";
+    Iscsi = "-iscsi";
 }
 
 /// The machine's name in process lists and window titles.
@@ -118,21 +110,14 @@ impl Name {
 pub struct Machine {
     /// QEMU's name of the board (`q35`, `pc-i440fx-9.2`).
     pub kind: String,
-    /// ACPI tables are there.
-    pub acpi: bool,
-    /// Switch the HPET off.
-    pub no_hpet: bool,
-    /// `microvm` only: a real-time clock, without which Linux starts in 1970.
-    pub rtc: Option<bool>,
+    /// Properties.
+    pub properties: Vec<(&'static str, Prop)>,
 }
 
 impl Machine {
     fn options(&self) -> Options {
-        Options::new()
-            .maybe("acpi", (!self.acpi).then_some(false))
-            .maybe("hpet", self.no_hpet.then_some(false))
-            .maybe("rtc", self.rtc)
-            .set("type", &*self.kind)
+        let properties = self.properties.iter().fold(Options::new(), |options, (key, value)| options.set(key, value.clone()));
+        properties.set("type", &*self.kind)
     }
 }
 
@@ -166,23 +151,17 @@ impl Accelerator {
 pub struct Cpu {
     /// Model.
     pub model: CpuModel,
-    /// Refuse to start when a feature is missing.
-    pub enforce: bool,
-    /// Features switched on or off.
-    pub flags: Vec<CpuFlag>,
-    /// Properties as QEMU spells them (`hv_time`, `kvm=off`).
-    pub properties: Vec<&'static str>,
+    /// Features and properties by name, each as QEMU spells it (`+aes`, `hv_time`, `kvm=off`).
+    pub features: std::collections::BTreeMap<String, String>,
+    /// Address bits, after the features.
+    pub bits: Vec<String>,
 }
 
 impl Switch for Cpu {
     const FLAG: &'static str = "-cpu";
     fn operand(&self) -> Option<String> {
-        let flags = self.flags.iter().map(|flag| (flag.name(), flag.to_string()));
-        let properties = self.properties.iter().map(|property| (*property, (*property).to_owned()));
-        let mut features: Vec<_> = flags.chain(properties).collect();
-        features.sort_by(|a, b| a.0.cmp(b.0));
-        let enforce = self.enforce.then(|| "enforce".to_owned());
-        let parts = std::iter::once(self.model.to_string()).chain(enforce).chain(features.into_iter().map(|feature| feature.1));
+        let features = self.features.values().cloned();
+        let parts = std::iter::once(self.model.to_string()).chain(features).chain(self.bits.iter().cloned());
         Some(parts.collect::<Vec<_>>().join(","))
     }
 }
@@ -209,32 +188,67 @@ impl Smp {
 
 /// Memory in MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory(pub u32);
+pub struct Memory {
+    /// What is there at start, but for what is plugged.
+    pub size: u32,
+    /// The most there can be once it is plugged, where it can be.
+    pub most: Option<u64>,
+}
 
 impl Memory {
+    /// Slots for memory that is plugged: as many as ACPI has.
+    const SLOTS: u8 = 255;
+
     fn options(self) -> Options {
-        Options::implied("size", self.0.to_string())
+        let options = Options::implied("size", self.size.to_string());
+        options.maybe("slots", self.most.map(|_| Self::SLOTS)).maybe("maxmem", self.most.map(|most| format!("{most}M")))
     }
 }
 
-/// The real-time clock, for guests that keep it in local time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A NUMA node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numa {
+    /// Its number.
+    pub node: u8,
+    /// First and last of its processors.
+    pub cpus: Vec<(u16, u16)>,
+    /// Its memory, an object.
+    pub memory: String,
+}
+
+impl Numa {
+    fn options(&self) -> Options {
+        let options = Options::implied("type", "node").set("nodeid", self.node);
+        let cpus = self.cpus.iter().fold(options, |options, range| options.set("cpus", range_text(*range)));
+        cpus.set("memdev", &*self.memory)
+    }
+}
+
+/// A range as QEMU writes it; a single number is no range.
+pub(super) fn range_text((first, last): (u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+/// The real-time clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rtc {
     /// Make up for missed ticks.
     pub slew: bool,
-    /// Local time instead of UTC.
-    pub local_time: bool,
+    /// What it shows at start; absent: UTC.
+    pub base: Option<String>,
 }
 
 impl Rtc {
-    fn options(self) -> Options {
-        Options::new().maybe("driftfix", self.slew.then_some("slew")).maybe("base", self.local_time.then_some("localtime"))
+    fn options(&self) -> Options {
+        Options::new().maybe("driftfix", self.slew.then_some("slew")).maybe("base", self.base.as_deref())
     }
 }
 
 /// Booting, beyond each device's `bootindex`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Boot {
+    /// The firmware offers a menu.
+    pub menu: bool,
     /// Only devices with a `bootindex`.
     pub strict: bool,
     /// Milliseconds until the next attempt when nothing could be booted.
@@ -243,7 +257,8 @@ pub struct Boot {
 
 impl Boot {
     fn options(self) -> Options {
-        Options::new().maybe("strict", self.strict.then_some(true)).set("reboot-timeout", self.reboot_timeout_ms)
+        let options = Options::new().maybe("menu", self.menu.then_some(true)).maybe("strict", self.strict.then_some(true));
+        options.set("reboot-timeout", self.reboot_timeout_ms)
     }
 }
 
@@ -265,137 +280,26 @@ impl Global {
 /// SMBIOS table 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smbios {
-    /// System UUID.
-    pub uuid: String,
+    /// Fields with their values.
+    pub fields: Vec<(&'static str, String)>,
 }
 
 impl Smbios {
     fn options(&self) -> Options {
-        Options::new().set("type", 1u8).set("uuid", &*self.uuid)
+        self.fields.iter().fold(Options::new().set("type", 1u8), |options, (key, value)| options.set(key, &**value))
     }
 }
 
-/// How QEMU reaches a tap interface.
+/// The name under which iSCSI targets know this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TapSource {
-    /// It opens the interface of this name itself.
-    Interface(String),
-    /// It was given a descriptor for each queue: a number that it inherited or a name that `getfd` gave.
-    Descriptors(Vec<String>),
+pub struct Iscsi {
+    /// Initiator name.
+    pub initiator: String,
 }
 
-/// The host's side of a network card.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Netdev {
-    /// A tap interface that exists; QEMU neither makes it nor runs a script for it.
-    Tap {
-        /// Id, that of the card.
-        id: String,
-        /// The interface.
-        source: TapSource,
-        /// Packet queues, if more than one.
-        queues: Option<u8>,
-    },
-    /// QEMU's own user-mode stack, behind NAT.
-    User {
-        /// Id, that of the card.
-        id: String,
-        /// Host name that its DHCP server hands out.
-        hostname: String,
-    },
-}
-
-impl Netdev {
-    /// As switch operand and, with [`Options::to_json`], as arguments of `netdev_add`.
-    #[must_use]
-    pub fn options(&self) -> Options {
-        match self {
-            Self::Tap { id, source, queues } => {
-                let options = Options::new().set("type", "tap").set("id", &**id);
-                match source {
-                    TapSource::Interface(name) => {
-                        let options = options.set("ifname", &**name).set("script", "no").set("downscript", "no");
-                        options.maybe("queues", *queues)
-                    }
-                    TapSource::Descriptors(names) if names.len() == 1 => options.set("fd", names.concat()),
-                    TapSource::Descriptors(names) => options.set("fds", names.join(":")),
-                }
-            }
-            Self::User { id, hostname } => Options::new().set("type", "user").set("id", &**id).set("hostname", &**hostname),
-        }
-    }
-}
-
-/// Where a socket that QEMU serves comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListeningSocket {
-    /// QEMU binds this path.
-    Path(PathBuf),
-    /// A listening socket that QEMU inherits under this number: it exists before QEMU does.
-    Inherited(i32),
-}
-
-/// A character device: a socket that QEMU serves without waiting for a client, or a device of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Chardev {
-    /// A unix socket.
-    Socket {
-        /// Id.
-        id: String,
-        /// The socket.
-        socket: ListeningSocket,
-        /// What passes is also appended to this file.
-        log: Option<PathBuf>,
-    },
-    /// A serial device of the host.
-    Host {
-        /// Id.
-        id: String,
-        /// Its path.
-        path: PathBuf,
-    },
-}
-
-impl Chardev {
+impl Iscsi {
     fn options(&self) -> Options {
-        match self {
-            Self::Socket { id, socket, log } => {
-                let options = Options::implied("backend", "socket").set("id", &**id);
-                let options = match socket {
-                    ListeningSocket::Path(path) => options.set("path", text(path)),
-                    ListeningSocket::Inherited(number) => options.set("fd", number.to_string()),
-                };
-                let options = options.set("server", true).set("wait", false);
-                options.maybe("logfile", log.as_deref().map(text)).maybe("logappend", log.is_some().then_some(true))
-            }
-            Self::Host { id, path } => Options::implied("backend", "serial").set("id", &**id).set("path", text(path)),
-        }
-    }
-}
-
-/// A QMP monitor on a chardev.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Monitor {
-    /// The chardev.
-    pub chardev: String,
-}
-
-impl Monitor {
-    fn options(&self) -> Options {
-        Options::new().set("chardev", &*self.chardev).set("mode", "control")
-    }
-}
-
-/// The VNC server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vnc {
-    /// A unix socket that QEMU binds.
-    pub socket: PathBuf,
-}
-
-impl Vnc {
-    fn options(&self) -> Options {
-        Options::implied("vnc", format!("unix:{}", text(&self.socket)))
+        Options::new().set("initiator-name", &*self.initiator)
     }
 }
 
@@ -435,9 +339,4 @@ impl Action {
         // The guest's own `panic=` setting decides; we only hear of it.
         Options::new().set("panic", "none")
     }
-}
-
-/// A path as text. Every path that comes here was proven to be UTF-8 by [`super::compose`].
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

@@ -116,7 +116,7 @@ impl Steps {
         let with_node = |node: &str| json!({"id": slot.to_string(), "node-name": node});
         let before = self.inserted(slot).await?;
         if let Some(nodes) = nodes {
-            let group = Object::ThrottleGroup { id: throttle_group(label) };
+            let group = Object::throttle_group(throttle_group(label), serde_json::Map::new());
             self.step("object-add", group.to_json(), ("object-del", json!({"id": throttle_group(label)}))).await?;
             let top = json!({"node-name": top_node(label)});
             self.step("blockdev-add", nodes.to_json().clone(), ("blockdev-del", top)).await?;

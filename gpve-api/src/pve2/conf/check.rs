@@ -1,0 +1,94 @@
+//! Which values Proxmox VE takes from a configuration file, and how it words what it does not.
+//!
+//! A file is checked less than a request: types and named forms, no bounds and no lists of words.
+
+use crate::pve2::config::option;
+use crate::route::{Format, Kind, boolean, split_list};
+use crate::routes::properties as forms;
+
+use super::property;
+
+/// A setting that only nodes write.
+fn of_nodes(key: &str) -> Option<Kind> {
+    Some(match key {
+        "meta" => Kind::Property(&forms::META),
+        "runningmachine" => Kind::Property(&forms::MACHINE),
+        "parent" => Kind::Format(&crate::routes::CONFIG_ID),
+        "vmstate" => Kind::Format(&crate::routes::VOLUME_ID),
+        "snaptime" => Kind::COUNT,
+        "runningcpu" | "running-nets-host-mtu" | "digest" => Kind::TEXT,
+        _ => return None,
+    })
+}
+
+fn kind(key: &str) -> Option<Kind> {
+    // What is an extension of gpve is unknown to a file of Proxmox VE.
+    of_nodes(key).or_else(|| option(key).filter(|p| p.name != "nvme").map(|p| p.kind))
+}
+
+/// Whether Proxmox VE knows a setting.
+pub(super) fn is_known(key: &str) -> bool {
+    kind(key).is_some()
+}
+
+/// The value as it is kept.
+pub(super) fn value(key: &str, value: &str) -> Result<String, String> {
+    let kind = kind(key).ok_or_else(|| format!("unknown setting '{key}'"))?;
+    if value.contains(['\n', '\r']) {
+        return Err("property contains a line feed".to_owned());
+    }
+    let failed = |name: &str| Err(format!("type check ('{name}') failed - got '{value}'"));
+    match kind {
+        Kind::Boolean => boolean(value).map_or_else(|| failed("boolean"), |v| Ok(u8::from(v).to_string())),
+        Kind::Integer { .. } if digits(value) => Ok(without_zeroes(value).to_owned()),
+        Kind::Integer { .. } => failed("integer"),
+        Kind::Number { .. } if value.split_once('.').map_or_else(|| digits(value), |(a, b)| digits(a) && digits(b)) => Ok(value.to_owned()),
+        Kind::Number { .. } => failed("number"),
+        Kind::Property(form) => property::check(form, value).map(|()| value.to_owned()),
+        Kind::List(format) => split_list(value).try_for_each(|item| in_form(format, item)).map(|()| value.to_owned()),
+        // A form that is only a pattern is checked in requests, not in files.
+        Kind::Format(format) if format.pattern.is_none() => in_form(format, value).map(|()| value.to_owned()),
+        _ => Ok(value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned()),
+    }
+}
+
+/// The one setting of the section of backups.
+pub(super) fn fleecing(key: &str, value: &str) -> Result<String, String> {
+    if key != "fleecing-images" {
+        return Err(format!("unknown setting '{key}'"));
+    }
+    split_list(value).try_for_each(|item| in_form(&crate::routes::VOLUME_ID, item)).map(|()| value.to_owned())
+}
+
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn without_zeroes(text: &str) -> &str {
+    let rest = text.trim_start_matches('0');
+    if rest.is_empty() { "0" } else { rest }
+}
+
+fn in_form(format: &Format, text: &str) -> Result<(), String> {
+    if (format.check)(text) { Ok(()) } else { Err(refusal(format.name, format.what, text)) }
+}
+
+/// The words in which Proxmox VE refuses a text of a named form.
+pub(super) fn refusal(name: &str, what: &str, text: &str) -> String {
+    match name {
+        "dns-name" => "value does not look like a valid DNS name".to_owned(),
+        "pve-configid" => format!("invalid configuration ID '{text}'"),
+        "pve-volume-id" | "pve-volume-id-or-qm-path" | "pve-volume-id-or-absolute-path" => format!("unable to parse volume ID '{text}'"),
+        "pve-storage-id" => format!("storage ID '{text}' contains illegal characters"),
+        "urlencoded" => format!("invalid urlencoded string: {text}"),
+        "address" => "value does not look like a valid address".to_owned(),
+        "pve-tag-list" => "invalid characters in tag".to_owned(),
+        "pve-hotplug-features" => "unable to parse hotplug option".to_owned(),
+        "pve-startup-order" => "unable to parse startup options".to_owned(),
+        "pve-qm-bootdisk" => format!("invalid boot disk '{text}'"),
+        "mac-addr" => "value does not look like a valid unicast MAC address".to_owned(),
+        "ipv4" => "value does not look like a valid IPv4 address".to_owned(),
+        "ipv6" => "value does not look like a valid IPv6 address".to_owned(),
+        _ => format!("'{text}' is not {what}"),
+    }
+}

@@ -1,0 +1,50 @@
+//! The virtual hardware beside Proxmox VE's: every configuration of its `cfg2cmd` suite, from the file to QEMU's
+//! command line, where the reference data is at hand (`GPVE_PVE_DATA`, by default `shared/pve` beside the checkout).
+
+mod case;
+mod command;
+mod drives;
+mod images;
+mod normal;
+mod world;
+
+use std::path::PathBuf;
+
+use case::Case;
+
+/// Cases that cannot pass, with the reason. One that passes fails the suite: the list is to be shortened.
+const EXCEPTIONS: &[(&str, &str)] = &[(
+    "unsupported-storage-content-type",
+    "what a storage may hold is checked where its volumes are attached, before there is a command line",
+)];
+
+/// Where the suite is.
+pub(crate) fn suite() -> Option<PathBuf> {
+    let data = std::env::var_os("GPVE_PVE_DATA").map_or_else(|| PathBuf::from("../../shared/pve"), PathBuf::from);
+    let suite = data.join("qemu-server/cfg2cmd");
+    if suite.is_dir() {
+        return Some(suite);
+    }
+    println!("SKIP pve::virtual_hardware: {} is not there; set GPVE_PVE_DATA", suite.display());
+    None
+}
+
+#[test]
+fn virtual_hardware_is_that_of_proxmox_ve() {
+    let Some(suite) = suite() else { return };
+    let cases = Case::all(&suite);
+    assert!(!cases.is_empty(), "{} holds no case", suite.display());
+    let mut wrong = Vec::new();
+    let mut passed = 0;
+    for case in &cases {
+        let exception = EXCEPTIONS.iter().find(|(name, _)| *name == case.name);
+        match (case.check(&suite), exception) {
+            (Ok(()), None) => passed += 1,
+            (Err(why), None) => wrong.push(format!("{}:\n{why}", case.name)),
+            (Ok(()), Some(_)) => wrong.push(format!("{}: is an exception and passes", case.name)),
+            (Err(_), Some((name, reason))) => println!("EXCEPTION {name}: {reason}"),
+        }
+    }
+    println!("SUITE cfg2cmd {passed}/{}", cases.len());
+    assert!(wrong.is_empty(), "{} cases are wrong\n{}", wrong.len(), wrong.join("\n"));
+}
