@@ -157,3 +157,8 @@ const VMID: Kind = Kind::between(100, 999_999_999);
 
 const NODE: &[Param] = &[Param::new("node", Kind::Format(&forms::NODE), "The node.")];
 const GUEST: &[Param] = &[Param::new("node", Kind::Format(&forms::NODE), "The node."), Param::new("vmid", VMID, "The guest's number.")];
+
+/// Flags that a guest's processor may have beside its model.
+pub(crate) fn cpu_flags() -> &'static [&'static str] {
+    cpu_models::VM_FLAGS
+}

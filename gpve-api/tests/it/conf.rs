@@ -151,7 +151,18 @@ fn a_strict_reading_ends_at_the_first_line_that_proxmox_ve_does_not_take() {
         ("cores:", "unable to parse config: cores:"),
         ("Cores: 2", "unable to parse config: Cores: 2"),
         ("name: a_b", "unable to parse value of 'name' - value does not look like a valid DNS name"),
-        ("agent: 1,shape=round", "unable to parse value of 'agent' - invalid key in comma-separated list property: shape"),
+        (
+            "agent: 1,shape=round",
+            "unable to parse value of 'agent' - format error\nshape: property is not defined in schema and the schema does not allow additional properties",
+        ),
+        ("cpu: none", "unable to parse value of 'cpu' - Built-in cputype 'none' is not defined (missing 'custom-' prefix?)"),
+        ("hotplug: disk,nope", "unable to parse value of 'hotplug' - invalid hotplug feature 'nope'"),
+        ("usb0: x", "unable to parse value of 'usb0' - format error\nhost: value does not match the regex pattern"),
+        (
+            "ipconfig0: ip=x,gw=y",
+            "unable to parse value of 'ipconfig0' - format error\ngw: invalid format - value does not look like a valid IPv4 address\n\n\
+             ip: invalid format - value does not look like a valid ipv4 network configuration",
+        ),
         ("agent: 1,enabled=1", "unable to parse value of 'agent' - duplicate key in comma-separated list property: enabled"),
         ("agent: type=isa", "unable to parse value of 'agent' - format error\nenabled: property is missing and it is not optional"),
         (

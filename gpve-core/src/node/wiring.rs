@@ -22,7 +22,9 @@ pub(crate) async fn attach_volumes(env: &Env, cx: &OpCx, vm: &ResolvedVm) -> Res
 pub(crate) async fn attach_volume(env: &Env, cx: &OpCx, disk: &ResolvedDisk) -> Result<Option<AttachedVolume>> {
     let Some(volume) = &disk.volume else { return Ok(None) };
     let mode = if disk.cdrom || disk.options.ro == Some(true) { VolumeMode::Read } else { VolumeMode::Write };
-    let access = env.storage(volume.storage())?.attach(cx, volume.name(), mode).await?;
+    let storage = env.storage(volume.storage())?;
+    storage.capabilities().allow_use(volume.storage(), volume.name())?;
+    let access = storage.attach(cx, volume.name(), mode).await?;
     Ok(Some(AttachedVolume { volume: volume.clone(), access }))
 }
 

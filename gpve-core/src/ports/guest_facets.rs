@@ -19,7 +19,7 @@ pub enum HotplugChange {
         /// Where.
         slot: DiskSlot,
         /// What.
-        disk: ResolvedDisk,
+        disk: Box<ResolvedDisk>,
         /// Its volume.
         volume: AttachedVolume,
     },

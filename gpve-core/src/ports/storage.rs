@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::cx::{Ensured, OpCx, Removed};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::types::{ByteSize, DiskFormat, SnapName, StorageId, Timestamp, Vmid, VolumeId, VolumeName};
 
 /// What a volume is for, in PVE's words.
@@ -34,6 +34,15 @@ pub enum ContentKind {
 impl ContentKind {
     /// Every kind.
     pub const ALL: [ContentKind; 7] = [Self::Images, Self::Iso, Self::Backup, Self::Snippets, Self::Rootdir, Self::Vztmpl, Self::Import];
+
+    /// What a volume that a drive holds is, by its name.
+    pub fn of_drive(name: &VolumeName) -> Self {
+        match name.as_ref().split_once('/') {
+            Some(("iso", _)) => Self::Iso,
+            Some(("import", _)) => Self::Import,
+            _ => Self::Images,
+        }
+    }
 
     /// PVE's word.
     pub const fn as_str(self) -> &'static str {
@@ -74,6 +83,21 @@ pub struct StorageCapabilities {
     pub formats: Vec<DiskFormat>,
     /// Every node sees the same volumes.
     pub shared: bool,
+}
+
+impl StorageCapabilities {
+    /// Proves that a volume of `name` may be used from a storage with these contents; `storage` is its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::FailedPrecondition`]: the storage is not configured for it.
+    pub fn allow_use(&self, storage: &StorageId, name: &VolumeName) -> Result<()> {
+        let content = ContentKind::of_drive(name);
+        if self.contents.contains(&content) {
+            return Ok(());
+        }
+        let message = format!("storage '{storage}' does not support content-type '{content}'");
+        Err(Error::new(ErrorKind::FailedPrecondition, "volume.attach", message))
+    }
 }
 
 /// Space of a storage.

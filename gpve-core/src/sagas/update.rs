@@ -175,7 +175,7 @@ async fn plug_disk(
         (None, Some(disk)) => {
             let resolved = resolved_disk(disk);
             let Some(volume) = wiring::attach_volume(env, cx, &resolved).await? else { return Ok(false) };
-            let plugged = apply_if_can(cx, hotplug, HotplugChange::AddDisk { slot, disk: resolved, volume }).await?;
+            let plugged = apply_if_can(cx, hotplug, HotplugChange::AddDisk { slot, disk: Box::new(resolved), volume }).await?;
             if !plugged {
                 wiring::detach_volumes(env, cx, disk.volume().cloned()).await?;
             }

@@ -164,7 +164,7 @@ impl GuestDriver for QemuDriver {
             };
             super::launch::launch(&self.0, cx, guest, accelerator).await
         };
-        let live = cx.run("guest.launch", launch).await.map_err(|error| error.on(vmid))?;
+        let live = Box::pin(cx.run("guest.launch", launch)).await.map_err(|error| error.on(vmid))?;
         Ok(Box::new(live))
     }
 

@@ -68,7 +68,7 @@ impl QemuLive {
         let client = self.monitor().client().await.map_err(|error| fault::qmp(OP, &error))?;
         let steps = Steps::new(client);
         match change {
-            HotplugChange::AddDisk { slot, disk, volume } => self.add_disk(steps, slot, disk, volume).await,
+            HotplugChange::AddDisk { slot, disk, volume } => self.add_disk(steps, slot, *disk, volume).await,
             HotplugChange::RemoveDisk { slot } => self.remove_disk(steps, slot).await,
             HotplugChange::ChangeMedium { slot, medium } => self.change_medium(steps, slot, medium).await,
             HotplugChange::ResizeDisk { slot, size } => detached(async move { steps.resize(slot, size).await }).await,

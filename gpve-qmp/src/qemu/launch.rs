@@ -55,6 +55,9 @@ pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, acceler
     }
     let mut leftovers = Leftovers { driver: Arc::clone(driver), vmid, process: None, is_armed: true };
     let facts = driver.facts().await?.clone();
+    if let Some(arch) = guest.vm().arch.filter(|arch| *arch != facts.arch) {
+        return Err(Error::unsupported(OP, format!("arch: this node runs guests of {} only, not of {arch}", facts.arch)));
+    }
     let (guest, opened) = open_all(driver, guest, accelerator, facts).await?;
     let (detail, ports) = describe(&guest, &opened, accelerator);
     let dir = driver.dir(vmid);

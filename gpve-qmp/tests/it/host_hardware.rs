@@ -219,7 +219,7 @@ async fn disks_grow_come_and_go_while_the_guest_runs() {
     let resolved = ResolvedDisk { volume: Some(more), cdrom: false, options };
     let add = || HotplugChange::AddDisk {
         slot: slot("scsi1"),
-        disk: resolved.clone(),
+        disk: Box::new(resolved.clone()),
         volume: volume(resolved.volume.as_ref().unwrap(), &bench.images),
     };
     // Twice round: whatever the first leaves behind is in the way of the second.
@@ -253,7 +253,7 @@ async fn a_disk_that_cannot_be_added_leaves_the_machine_as_it_was() {
         let id = format!("local:{name}").parse().unwrap();
         let attached = volume(&id, &bench.images);
         let disk = ResolvedDisk { volume: Some(id), cdrom: false, options: DiskOptions { iothread: Some(true), ..DiskOptions::default() } };
-        HotplugChange::AddDisk { slot: slot("scsi1"), disk, volume: attached }
+        HotplugChange::AddDisk { slot: slot("scsi1"), disk: Box::new(disk), volume: attached }
     };
     let refused = hotplug.apply(&cx(), add("text.qcow2")).await.unwrap_err();
     assert!(refused.message.contains("qcow2"), "{}", refused.message);

@@ -6,6 +6,7 @@ mod agent;
 mod argv;
 mod client;
 mod host_driver;
+mod host_firmware;
 mod host_guest;
 mod host_hardware;
 mod host_probe;

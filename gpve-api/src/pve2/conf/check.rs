@@ -83,7 +83,18 @@ pub(super) fn refusal(name: &str, what: &str, text: &str) -> String {
         "urlencoded" => format!("invalid urlencoded string: {text}"),
         "address" => "value does not look like a valid address".to_owned(),
         "pve-tag-list" => "invalid characters in tag".to_owned(),
-        "pve-hotplug-features" => "unable to parse hotplug option".to_owned(),
+        "pve-hotplug-features" => {
+            let known = ["network", "disk", "cpu", "memory", "usb", "cloudinit"];
+            format!("invalid hotplug feature '{}'", split_list(text).find(|w| !known.contains(w)).unwrap_or(text))
+        }
+        "pve-cpuset" => "unable to parse cpuset option".to_owned(),
+        "pve-cpu-model" => match text.strip_prefix("custom-") {
+            Some(_) => format!("invalid custom CPU model '{text}'"),
+            None => format!("Built-in cputype '{text}' is not defined (missing 'custom-' prefix?)"),
+        },
+        "cpu-flags" => format!("VM-specific CPU flags must be a subset of: {}", crate::routes::cpu_flags().join(", ")),
+        "pve-ipv4-config" => "value does not look like a valid ipv4 network configuration".to_owned(),
+        "pve-ipv6-config" => "value does not look like a valid ipv6 network configuration".to_owned(),
         "pve-startup-order" => "unable to parse startup options".to_owned(),
         "pve-qm-bootdisk" => format!("invalid boot disk '{text}'"),
         "mac-addr" => "value does not look like a valid unicast MAC address".to_owned(),

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::route::{Kind, PropertyFormat, PropertyKey, boolean};
+use crate::route::{Format, Kind, PropertyFormat, PropertyKey, boolean};
 
 use super::check::refusal;
 
 /// Checks a text against its form.
 pub(super) fn check(form: &'static PropertyFormat, text: &str) -> Result<(), String> {
-    let parts = parts(form, text)?;
-    let mut wrong: BTreeMap<&str, String> = BTreeMap::new();
+    let (parts, unknown) = parts(form, text)?;
+    let not_defined = "property is not defined in schema and the schema does not allow additional properties";
+    let mut wrong: BTreeMap<&str, String> = unknown.into_iter().map(|key| (key, not_defined.to_owned())).collect();
     for key in form.keys.iter().filter(|k| k.alias_of.is_none()) {
         match parts.get(key.name) {
             Some(value) => drop(problem(key, value).map(|why| wrong.insert(key.name, why))),
@@ -18,14 +19,18 @@ pub(super) fn check(form: &'static PropertyFormat, text: &str) -> Result<(), Str
         }
     }
     if wrong.is_empty() {
-        return Ok(());
+        return processor(form, &parts);
     }
     let lines: Vec<String> = wrong.iter().map(|(key, why)| format!("{key}: {why}")).collect();
     Err(format!("format error\n{}", lines.join("\n")))
 }
 
-fn parts(form: &'static PropertyFormat, text: &str) -> Result<BTreeMap<&'static str, String>, String> {
-    let mut parts: BTreeMap<&'static str, String> = BTreeMap::new();
+type Parts = BTreeMap<&'static str, String>;
+
+/// The parts of a text, and the keys that its form does not have.
+fn parts<'t>(form: &'static PropertyFormat, text: &'t str) -> Result<(Parts, Vec<&'t str>), String> {
+    let mut parts = Parts::new();
+    let mut unknown = Vec::new();
     let twice = |key: &str| format!("duplicate key in comma-separated list property: {key}");
     let mut put = |key: &'static str, value: &str, named: &str| match parts.insert(key, value.to_owned()) {
         Some(_) => Err(twice(named)),
@@ -41,8 +46,10 @@ fn parts(form: &'static PropertyFormat, text: &str) -> Result<BTreeMap<&'static 
                     put(mac, value, key)?;
                     continue;
                 }
-                let known = form.key(key).ok_or_else(|| format!("invalid key in comma-separated list property: {key}"))?;
-                put(known.name, value, key)?;
+                match form.key(key) {
+                    Some(known) => put(known.name, value, key)?,
+                    None => unknown.push(key),
+                }
             }
             Some(_) => return Err("missing key in comma-separated list property".to_owned()),
             None => {
@@ -51,7 +58,21 @@ fn parts(form: &'static PropertyFormat, text: &str) -> Result<BTreeMap<&'static 
             }
         }
     }
-    Ok(parts)
+    Ok((parts, unknown))
+}
+
+/// A processor's model and flags are checked after its form, and refused in words of their own.
+fn processor(form: &'static PropertyFormat, parts: &Parts) -> Result<(), String> {
+    for key in form.keys {
+        let Kind::Format(format) = key.kind else { continue };
+        let Some(value) = parts.get(key.name).filter(|v| is_of_processors(format) && !(format.check)(v)) else { continue };
+        return Err(refusal(format.name, format.what, value));
+    }
+    Ok(())
+}
+
+fn is_of_processors(format: &Format) -> bool {
+    matches!(format.name, "pve-cpu-model" | "cpu-flags")
 }
 
 /// What is wrong with the value of one key.
@@ -77,9 +98,11 @@ fn problem(key: &PropertyKey, value: &str) -> Option<String> {
         Kind::Word(words) => Some(format!("value '{value}' does not have a value in the enumeration '{}'", words.join(", "))),
         Kind::Text { max, .. } if value.chars().count() > *max => Some(format!("value may only be {max} characters long")),
         Kind::Format(format) if value.chars().count() > format.max => Some(format!("value may only be {} characters long", format.max)),
-        Kind::Format(format) if (format.check)(value) => None,
-        Kind::Format(format) if format.pattern.is_some() => Some("value does not match the regex pattern".to_owned()),
-        Kind::Format(format) => Some(format!("invalid format - {}", refusal(format.name, format.what, value))),
+        Kind::Format(format) if is_of_processors(format) || (format.check)(value) => None,
+        Kind::Format(format) if format.pattern.is_some() || format.name == "pve-usb-device" => {
+            Some("value does not match the regex pattern".to_owned())
+        }
+        Kind::Format(format) => Some(format!("invalid format - {}\n", refusal(format.name, format.what, value))),
         _ => None,
     }
 }

@@ -61,7 +61,7 @@ fn apply(state: &mut State, pid: u32, change: HotplugChange) -> Result<()> {
         }
         HotplugChange::AddDisk { slot, disk, volume } => {
             let process = state.process(OP, pid)?;
-            process.vm.disks.insert(slot, disk);
+            process.vm.disks.insert(slot, *disk);
             process.volumes.insert(slot, volume);
         }
         HotplugChange::RemoveDisk { slot } => {

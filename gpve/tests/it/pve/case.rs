@@ -5,6 +5,7 @@ use std::path::Path;
 
 use gpve_api::pve2::conf::{ConfFile, Mode};
 use gpve_core::error::{Error, ErrorKind};
+use gpve_core::types::ResolvedVm;
 use gpve_qmp::qemu::argv::compose::{Composed, compose};
 
 use super::command::Command;
@@ -70,16 +71,26 @@ impl Case {
         }
     }
 
-    fn compose(&self, world: &World) -> Result<Composed, Error> {
+    /// A configuration of one's own, without an expectation.
+    pub(super) fn of_text(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), text, expected: None }
+    }
+
+    /// The machine that the file describes.
+    pub(super) fn machine(&self, world: &World) -> Result<ResolvedVm, Error> {
         let vmid = world.vmid();
-        let text = |error: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidInput, "conf", error.to_string());
-        let parsed = ConfFile::parse(vmid, &self.text, Mode::Lenient).map_err(|error| text(&error))?;
+        let parsed = ConfFile::parse(vmid, &self.text, Mode::Lenient)
+            .map_err(|error| Error::new(ErrorKind::InvalidInput, "conf", error.to_string()))?;
         if let Some(line) = parsed.passed_over.first() {
-            let field = line.key.clone().unwrap_or_default();
-            return Err(Error::field("conf", field, line.reason.clone()));
+            return Err(Error::field("conf", line.key.clone().unwrap_or_default(), line.reason.clone()));
         }
         let definition = parsed.file.main.define()?;
-        let vm = definition.spec.resolve(vmid, definition.name.as_ref())?;
+        definition.spec.resolve(vmid, definition.name.as_ref())
+    }
+
+    fn compose(&self, world: &World) -> Result<Composed, Error> {
+        let vm = self.machine(world)?;
+        world.storages_allow(&vm)?;
         let host = world.host(&vm).map_err(|refusal| refusal.into_error("host"))?;
         compose(&vm, &host).map_err(|refusal| refusal.into_error("compose"))
     }
@@ -87,10 +98,12 @@ impl Case {
     /// An error is of the same thing if it names a setting that the configuration has, or the host's QEMU.
     fn check_error(&self, error: &Error, theirs: &str) -> Result<(), String> {
         let kinds = [ErrorKind::InvalidInput, ErrorKind::FailedPrecondition, ErrorKind::Unsupported];
+        // What is wrong with a storage is told by its name.
+        let storage = error.message.split('\'').nth(1).filter(|name| self.text.contains(&format!("{name}:")));
         let named = error.fields.iter().map(|field| field.field.as_str()).chain(error.message.split(':').next());
         let settings: BTreeSet<_> = self.text.lines().filter_map(|line| line.split_once(':')).map(|(key, _)| key).collect();
         let is_known = |field: &str| field == "qemu" || settings.contains(field.split('.').next().unwrap_or_default());
-        if kinds.contains(&error.kind) && named.into_iter().any(is_known) {
+        if kinds.contains(&error.kind) && (storage.is_some() || named.into_iter().any(is_known)) {
             return Ok(());
         }
         Err(format!("refused for something else: {:?} {} {:?}; Proxmox VE: {theirs}", error.kind, error.message, error.fields))

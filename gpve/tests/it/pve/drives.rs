@@ -96,12 +96,30 @@ fn source(drive: &Switch, file: &str, cached: &Value) -> Value {
         return extended(cached, json!({"driver": "iscsi", "transport": "tcp", "portal": parts[0], "target": parts[1], "lun": lun}));
     }
     if let Some(image) = file.strip_prefix("rbd:") {
-        let place = image.split(':').next().unwrap();
-        let (pool, image) = place.split_once('/').unwrap();
-        return extended(cached, json!({"driver": "rbd", "pool": pool, "image": image}));
+        return extended(cached, ceph(image));
     }
     let driver = if file.starts_with("/dev/") { "host_device" } else { "file" };
     extended(cached, json!({"driver": driver, "filename": file, "aio": drive.get("aio").unwrap_or("threads")}))
+}
+
+/// `POOL/IMAGE:mon_host=A;B;[::1]:auth_supported=none`, colons in values escaped.
+fn ceph(text: &str) -> Value {
+    let text = text.replace("\\:", "\0");
+    let mut parts = text.split(':').map(|part| part.replace('\0', ":"));
+    let place = parts.next().unwrap();
+    let (pool, image) = place.split_once('/').unwrap();
+    let mut node = json!({"driver": "rbd", "pool": pool, "image": image});
+    for part in parts {
+        match part.split_once('=') {
+            Some(("mon_host", hosts)) => {
+                let host = |host: &str| json!({"host": host.trim_matches(['[', ']']), "port": "3300"});
+                node["server"] = hosts.split(';').map(host).collect();
+            }
+            Some(("auth_supported", how)) => node["auth-client-required"] = json!([how]),
+            _ => {}
+        }
+    }
+    node
 }
 
 /// `throttling.bps-total` as a throttle group has it.

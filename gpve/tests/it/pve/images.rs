@@ -21,7 +21,7 @@ fn image(environment: &Value, vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDi
     let (id, name) = (volume.storage().to_string(), volume.name().to_string());
     let storage = environment["storage"].get(&id).ok_or_else(|| Refusal::host(slot.to_string(), format!("there is no storage '{id}'")))?;
     let mut image = top(storage, &name);
-    image.read_only = disk.cdrom || disk.options.ro == Some(true) || vm.template && !matches!(slot.bus(), DiskBus::Ide | DiskBus::Sata);
+    image.read_only = disk.cdrom || disk.options.ro == Some(true) || vm.template;
     // Each snapshot of these is an image below.
     let chain = environment["volume_snapshot_chain"].get(&id).filter(|_| image.format == DiskFormat::Qcow2);
     if let Some(chain) = chain.and_then(Value::as_array) {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use gpve_core::error::Error;
+use gpve_core::ports::StorageCapabilities;
 use gpve_core::types::{Accel, DiskFormat};
 use gpve_core::types::{Arch, DiskBus, DiskSlot, MappingId, PciAddress, ResolvedVm, Vmid};
 use gpve_qmp::qemu::argv::blockdev::{FileSource, Image};
@@ -50,6 +52,17 @@ impl World {
 
     pub(super) fn vmid(&self) -> Vmid {
         u32::try_from(self.environment["vmid"].as_u64().unwrap()).unwrap().try_into().unwrap()
+    }
+
+    /// What a start asks of the storages before it attaches volumes.
+    pub(super) fn storages_allow(&self, vm: &ResolvedVm) -> Result<(), Error> {
+        for volume in vm.disks.values().filter_map(|disk| disk.volume.as_ref()) {
+            let Some(storage) = self.environment["storage"].get(volume.storage().to_string()) else { continue };
+            let contents = storage["content"].as_object().unwrap().keys().map(|kind| kind.parse().unwrap()).collect();
+            let capabilities = StorageCapabilities { contents, formats: Vec::new(), shared: false };
+            capabilities.allow_use(volume.storage(), volume.name())?;
+        }
+        Ok(())
     }
 
     /// This host's side of a machine.
@@ -112,6 +125,11 @@ impl World {
     }
 
     fn pci(&self, vm: &ResolvedVm) -> Result<BTreeMap<u8, Vec<PciAddress>>, Refusal> {
+        self.reserve(vm, &BTreeSet::new())
+    }
+
+    /// The functions for each PCI device, none of those that are `taken`.
+    pub(super) fn reserve(&self, vm: &ResolvedVm, taken: &BTreeSet<PciAddress>) -> Result<BTreeMap<u8, Vec<PciAddress>>, Refusal> {
         let address = |text: &str| text.parse::<PciAddress>().unwrap();
         let there = self.environment["pci_devices"].as_array().unwrap().iter().map(|device| address(device.as_str().unwrap()));
         let mut mappings: BTreeMap<MappingId, Vec<Vec<PciAddress>>> = BTreeMap::new();
@@ -120,7 +138,7 @@ impl World {
             let devices = mapping["map"].as_array().unwrap().iter().map(|entry| path(entry.as_str().unwrap()));
             mappings.insert(name.parse().unwrap(), devices.map(|device| device.split(';').map(address).collect()).collect());
         }
-        reserve(vm, &there.collect(), &mappings, &BTreeSet::new())
+        reserve(vm, &there.collect(), &mappings, taken)
     }
 
     fn cpu_model(&self, vm: &ResolvedVm) -> Option<CustomCpu> {

@@ -1,12 +1,12 @@
 //! Memory encryption against the host, and the virtual IOMMU.
 
-use gpve_core::types::{Firmware, MachineKind, SevKind, SevSpec, TdxSpec, Viommu};
+use gpve_core::types::{Firmware, MachineKind, ResolvedVm, SevKind, SevSpec, TdxSpec, Viommu};
 use serde_json::json;
 
 use super::super::device::{Device, Object};
 use super::super::refusal::Refusal;
-use super::Assembly;
 use super::situation::Situation;
+use super::{Assembly, Facts};
 
 /// Bits of SEV's policy.
 const NO_DEBUG: u32 = 1 << 0;
@@ -31,19 +31,24 @@ pub(super) fn confidential(at: &Situation<'_>, out: &mut Assembly) -> Result<(),
     iommu(at, out)
 }
 
+/// Whether the host's processors can encrypt as asked.
+pub(super) fn check_host(vm: &ResolvedVm, host: &Facts) -> Result<(), Refusal> {
+    let Some(kind) = vm.sev.map(|sev| sev.kind) else { return Ok(()) };
+    let has = match kind {
+        SevKind::Std => host.sev.std,
+        SevKind::Es => host.sev.es,
+        SevKind::Snp => host.sev.snp,
+    };
+    let refuse = || Refusal::host("amd-sev", format!("this host's processors have no memory encryption of type {kind}"));
+    if has { Ok(()) } else { Err(refuse()) }
+}
+
 fn encrypt(at: &Situation<'_>, out: &mut Assembly, sev: SevSpec) -> Result<(), Refusal> {
     if at.vm.bios != Firmware::Ovmf {
         return Err(Refusal::setting("amd-sev", "memory encryption needs bios: ovmf"));
     }
+    check_host(at.vm, &at.host.facts)?;
     let facts = at.host.facts.sev;
-    let has = match sev.kind {
-        SevKind::Std => facts.std,
-        SevKind::Es => facts.es,
-        SevKind::Snp => facts.snp,
-    };
-    if !has {
-        return Err(Refusal::host("amd-sev", format!("this host's processors have no memory encryption of type {}", sev.kind)));
-    }
     let is_set = |flag: Option<bool>| flag == Some(true);
     let bit = |on: bool, bit: u32| if on { bit } else { 0 };
     let (kind, policy) = match sev.kind {

@@ -71,11 +71,9 @@ pub(super) fn cpu(at: &Situation<'_>) -> Result<Option<Cpu>, Refusal> {
     usual(at, model, &mut features);
     enlightenments(at, &mut features);
     base.flags.iter().for_each(|flag| features.text(flag));
-    if let Some(custom) = base.custom {
-        custom.flags.iter().for_each(|flag| features.flag(flag));
-    }
     // Asked for last: it replaces what the model or the system would have.
-    for flag in &at.vm.cpu.flags {
+    let custom = base.custom.map(|custom| custom.flags.iter());
+    for flag in custom.into_iter().flatten().chain(&at.vm.cpu.flags) {
         features.flag(&known_here(at, flag)?);
     }
     forced(at, model, &mut features);

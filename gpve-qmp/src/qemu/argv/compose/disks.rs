@@ -203,7 +203,8 @@ fn boot_index(vm: &ResolvedVm, slot: DiskSlot) -> Option<u32> {
 fn finish(vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk, device: Device, has_nodes: bool) -> Device {
     let options = &disk.options;
     let rotates = matches!(slot.bus(), DiskBus::Scsi | DiskBus::Ide | DiskBus::Sata);
-    let ssd = options.ssd == Some(true) && !disk.cdrom && rotates;
+    let is_drive = disk.cdrom || vm.template && slot.bus() != DiskBus::Scsi;
+    let ssd = options.ssd == Some(true) && !is_drive && rotates;
     // A word to QEMU's monitor, not a switch: it also knows `auto`.
     let write_cache =
         (has_nodes && !disk.cdrom && options.scsiblock != Some(true)).then(|| if has_write_cache(options) { "on" } else { "off" });
@@ -242,7 +243,8 @@ fn scsi_device(vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk) -> Device {
 }
 
 fn ata_device(vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk) -> Device {
-    let device = Device::new(if disk.cdrom { "ide-cd" } else { "ide-hd" });
+    // An ATA disk cannot be read-only, as those of a template are; a CD-ROM drive can, and nobody looks at it.
+    let device = Device::new(if disk.cdrom || vm.template { "ide-cd" } else { "ide-hd" });
     let device = match (slot.bus(), vm.machine.kind) {
         (DiskBus::Sata, _) => device.set("bus", format!("ahci0.{}", slot.index())),
         // The board's AHCI has six ports of one drive; ide0 and ide2 stay where PVE has them.
@@ -253,6 +255,6 @@ fn ata_device(vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk) -> Device {
         // Two channels of two drives.
         _ => device.set("bus", format!("ide.{}", slot.index() / 2)).set("unit", slot.index() % 2),
     };
-    let model = disk.options.model.as_ref().filter(|_| !disk.cdrom);
+    let model = disk.options.model.as_ref().filter(|_| !disk.cdrom && !vm.template);
     device.maybe("model", model.map(gpve_core::types::DiskModelName::decoded))
 }

@@ -8,7 +8,7 @@ use super::super::device::Object;
 use super::super::refusal::Refusal;
 use super::super::switches::Bios;
 use super::situation::Situation;
-use super::{Assembly, Facts, cpu};
+use super::{Assembly, Facts, confidential, cpu};
 
 /// QEMU's node of the firmware's code.
 const CODE_NODE: &str = "pflash0";
@@ -41,6 +41,8 @@ pub fn firmware_files(vm: &ResolvedVm, host: &Facts) -> Result<Option<FirmwareFi
     if vm.bios != Firmware::Ovmf {
         return Ok(None);
     }
+    // Before a file is missed that such a host would have.
+    confidential::check_host(vm, host)?;
     let options = vm.disks.get(&variables_slot()?).map(|disk| &disk.options);
     let is_large = options.is_some_and(|options| options.efi_type == Some(EfiType::FourMib));
     let enrolled = options.is_some_and(|options| options.pre_enrolled_keys == Some(true));
