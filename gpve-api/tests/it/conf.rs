@@ -201,27 +201,31 @@ fn a_lenient_reading_reports_what_it_passes_over_and_keeps_what_is_unknown() {
 
 #[test]
 fn a_file_defines_a_guest_even_where_gpve_cannot_do_all_of_it() {
-    let file =
-        read("cores: 2\nscsi0: /dev/sdb\nide2: cdrom,media=cdrom\nostype: plan9\nsata0: st:%x,size=1G\nmemory: 1024\nbootdisk: scsi0\n");
+    let file = read(
+        "cores: 2\nscsi0: /dev/sdb\nide2: cdrom,media=cdrom\nide3: /srv/../x.iso\nostype: plan9\nsata0: st:%x,size=1G\nmemory: 1024\nbootdisk: scsi0\n",
+    );
     assert!(file.main.define().is_err());
     let (definition, refused) = file.main.define_what_can_be();
     assert_eq!((definition.spec.cpu.cores, definition.spec.memory.size.get()), (2, 1024));
     let keys: Vec<&str> = refused.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys, ["ide2", "ostype", "scsi0", "sata0"]);
+    assert_eq!(keys, ["ostype", "sata0"]);
+    let paths: Vec<_> = definition.spec.disks.values().filter_map(|d| d.host_path()).collect();
+    assert_eq!(paths, ["/dev/sdb", "/dev/cdrom", "/srv/../x.iso"].map(Path::new));
+    assert_eq!(definition.spec.check()[0].field, "ide3", "what is no plain path is refused with the machine");
     let legacy = definition.spec.legacy_boot.unwrap();
     assert_eq!((legacy.classes, legacy.disk), (None, Some("scsi0".parse::<DiskSlot>().unwrap())));
 }
 
 #[test]
 fn a_guest_is_imported_as_it_would_be_at_its_next_start() {
-    let text = "#web\ncores: 2\nballoon: 0\nshape: round\nide2: cdrom,media=cdrom\nwatchdog: ib700\nparent: before\nlock: backup\n\
+    let text = "#web\ncores: 2\nballoon: 0\nshape: round\nostype: plan9\nwatchdog: ib700\nparent: before\nlock: backup\n\
                 meta: creation-qemu=9.0.2,ctime=1725975013\n[PENDING]\ncores: 4\ndelete: balloon,!lock\n[before]\ncores: 1\nsnaptime: 4\n";
     let file = ConfFile::parse(vmid(100), text, Mode::Lenient).unwrap().file;
     let imported = file.import();
     let spec = &imported.definition.spec;
     assert_eq!((spec.cpu.cores, spec.lock, spec.memory.ballooning), (4, None, gpve_core::types::Ballooning::On));
     assert_eq!(imported.taken, ["cores", "meta", "watchdog"]);
-    assert_eq!(imported.refused[0].0, "ide2");
+    assert_eq!(imported.refused[0].0, "ostype");
     assert_eq!(
         (imported.pending, imported.snapshots),
         (["cores", "balloon", "lock"].map(str::to_owned).to_vec(), vec!["before".to_owned()])

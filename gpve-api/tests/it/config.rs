@@ -188,7 +188,6 @@ fn new_disks_have_sizes_formats_and_sources() {
 fn what_gpve_cannot_do_is_refused_by_field_and_impossible_volumes_by_message() {
     for (key, value, why) in [
         ("scsi0", "/etc/passwd", "unable to associate path '/etc/passwd' to any storage"),
-        ("ide2", "cdrom,media=cdrom", "the host's CD-ROM drive cannot be used"),
         ("scsi0", "local:0,import-from=local:import/x.bin", "a format is never guessed"),
         ("net0", "virtio,trunks=5000", "trunks: "),
         ("usb0", "usb3=1", "usb0 needs either host or mapping"),
@@ -197,7 +196,7 @@ fn what_gpve_cannot_do_is_refused_by_field_and_impossible_volumes_by_message() {
         ("scsi0", "local:1,mbps=1,bps=2", "both mbps and bps are given"),
         ("sockets", "300", "sockets"),
     ] {
-        let refused = config(&[(key, value)]).define().unwrap_err();
+        let refused = config(&[(key, value)]).define_new(uuid::Uuid::nil(), uuid::Uuid::nil()).unwrap_err();
         assert_eq!((refused.kind, refused.fields[0].field.as_str()), (ErrorKind::InvalidInput, key));
         assert!(format!("{} {}", key, refused.fields[0].reason).contains(why), "{refused:?}");
     }

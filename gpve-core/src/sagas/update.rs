@@ -160,7 +160,7 @@ async fn apply_if_can(cx: &OpCx, hotplug: &dyn Hotplug, change: HotplugChange) -
 }
 
 fn resolved_disk(disk: &DiskSpec) -> ResolvedDisk {
-    ResolvedDisk { volume: disk.volume().cloned(), cdrom: disk.is_cdrom(), options: disk.options.clone() }
+    ResolvedDisk::of(disk)
 }
 
 async fn plug_disk(

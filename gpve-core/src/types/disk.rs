@@ -171,6 +171,8 @@ pub enum ImportSource {
 pub enum DiskSource {
     /// An empty CD-ROM drive.
     Empty,
+    /// A block device or an image file of the host, beside all storages; for the administrator only. Absolute.
+    Host(PathBuf),
     /// A volume that exists.
     #[serde(rename_all = "camelCase")]
     Volume {
@@ -229,7 +231,15 @@ impl DiskSpec {
     pub fn volume(&self) -> Option<&VolumeId> {
         match &self.source {
             DiskSource::Volume { volume, .. } => Some(volume),
-            DiskSource::Empty | DiskSource::New { .. } | DiskSource::Import { .. } => None,
+            DiskSource::Empty | DiskSource::Host(_) | DiskSource::New { .. } | DiskSource::Import { .. } => None,
+        }
+    }
+
+    /// What of the host it is, if it is beside all storages.
+    pub fn host_path(&self) -> Option<&std::path::Path> {
+        match &self.source {
+            DiskSource::Host(path) => Some(path),
+            _ => None,
         }
     }
 }
