@@ -46,7 +46,8 @@ pub(super) fn ours(command: Command) -> Vec<String> {
 pub(super) fn theirs(command: Command) -> Vec<String> {
     let mut switches = drives::as_nodes(command.0);
     let shipped = |switch: &Switch, file: &str| switch.flag == "-readconfig" && switch.get("").is_some_and(|path| path.ends_with(file));
-    let files = [("pve-q35-4.0.cfg", layout::q35_board()), ("pve-usb.cfg", layout::pc_usb2())];
+    let files =
+        [("pve-q35-4.0.cfg", layout::q35_board(false)), ("pve-q35.cfg", layout::q35_board(true)), ("pve-usb.cfg", layout::pc_usb2())];
     for (file, devices) in files {
         if let Some(at) = switches.iter().position(|switch| shipped(switch, file)) {
             switches.remove(at);
