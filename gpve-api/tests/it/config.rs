@@ -181,7 +181,11 @@ fn new_disks_have_sizes_formats_and_sources() {
     assert_eq!(size.pve(), "512M");
     assert_eq!(*source("ide2"), DiskSource::Empty);
     assert!(matches!(source("virtio0"), DiskSource::Import { .. }));
-    assert_eq!(default_boot(&spec).devices().iter().map(ToString::to_string).collect::<Vec<_>>(), ["scsi0", "ide2"]);
+    let boot = |spec: &VmSpec| default_boot(spec).devices().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(boot(&spec), ["scsi0", "ide2"]);
+    let both =
+        define(&[("virtio0", "local:1"), ("ide1", "local:1"), ("sata2", "none,media=cdrom"), ("efidisk0", "local:1"), ("net3", "virtio")]);
+    assert_eq!(boot(&both.spec), ["ide1", "sata2", "net3"], "buses in Proxmox VE's order");
 }
 
 #[test]

@@ -72,8 +72,9 @@ impl DiskBus {
         !matches!(self, Self::Efi | Self::Tpm)
     }
 
-    /// Drives of buses with a smaller rank come first when classes of devices are booted: PVE's order.
-    pub(super) const fn boot_rank(self) -> u8 {
+    /// Drives of buses with a smaller rank come first where devices are booted by class, or the first is wanted: PVE's
+    /// order.
+    pub const fn boot_rank(self) -> u8 {
         match self {
             Self::Ide => 0,
             Self::Scsi => 1,

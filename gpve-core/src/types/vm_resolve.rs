@@ -312,7 +312,8 @@ impl VmSpec {
             BootDevice::HostPci(n) => self.host_pci.contains_key(n),
         };
         let drives = || self.disks.iter().filter(|(slot, _)| slot.bus().is_drive());
-        let first = |cdrom: bool| drives().find(|(_, d)| d.is_cdrom() == cdrom).map(|(s, _)| BootDevice::Disk(*s));
+        let of_kind = |cdrom: bool| drives().filter(move |(_, d)| d.is_cdrom() == cdrom).map(|(slot, _)| *slot);
+        let first = |cdrom: bool| of_kind(cdrom).min_by_key(|slot| slot.bus().boot_rank()).map(BootDevice::Disk);
         match (&self.boot, &self.legacy_boot) {
             (Some(order), _) => (100..).zip(order.devices().iter().copied()).filter(|(_, d)| there(d)).collect(),
             (None, Some(legacy)) => self.boot_by_class(legacy),
