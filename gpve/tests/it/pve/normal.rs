@@ -1,7 +1,7 @@
 //! What is no virtual hardware and may therefore be different. All of it, and nowhere else:
 //!
-//! - **The process**: its number and name, where it writes its number, its sandbox and its monitors; that it starts
-//!   halted and in the background.
+//! - **The process**: its number and name, where it writes its number, its sandbox, its monitors and its host's
+//!   processors; that it starts halted and in the background.
 //! - **Who opens things**: paths of sockets, descriptors instead of paths, names and scripts of tap interfaces, folders
 //!   of firmware files. Where VNC listens.
 //! - **Names of block nodes** below the one that the device is on, and how images below the top are opened: ours are
@@ -23,9 +23,9 @@ use super::command::{Command, Operand, Switch};
 use super::drives;
 
 /// Switches of the process.
-const PROCESS: [&str; 13] = [
+const PROCESS: [&str; 15] = [
     "-id", "-name", "-no-shutdown", "-pidfile", "-daemonize", "-mon", "-S", "-sandbox", "-no-user-config", "-action", "-add-fd",
-    "-nographic", "-vga",
+    "-nographic", "-vga", "--cpu-list", "--all-tasks",
 ];
 
 pub(super) fn ours(command: Command) -> Vec<String> {
