@@ -2,7 +2,7 @@
 //!
 //! A file has the settings in force, what is pending, what was last given to cloud-init, and the settings of each
 //! snapshot, each in a section of `key: value` lines; comments are the description. [`ConfFile::parse`] reads it, strictly
-//! or with a report of what it passed over; [`ConfFile`] prints in Proxmox VE's form. [`restore`] rewrites the
+//! or with a report of what it passed over; [`ConfFile`] prints in Proxmox VE's form. [`Restore`] rewrites the
 //! configuration of a backup for new volumes. Nothing here touches a file.
 //!
 //! ```

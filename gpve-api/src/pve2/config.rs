@@ -139,6 +139,7 @@ impl VmConfig {
             self.set("vmgenid", generation_id.to_string());
         }
         let mut definition = self.define()?;
+        refuse_files_of_host(&definition.spec, None)?;
         if self.get("boot").is_none() {
             definition.spec.boot = Some(default_boot(&definition.spec));
         }
@@ -177,6 +178,19 @@ impl VmConfig {
     pub fn to_json(&self) -> Map<String, Json> {
         self.iter().map(|(key, value)| (key.to_owned(), typed(key, value))).collect()
     }
+}
+
+/// A client may name a device of the host; a file there has to be in a storage. One that an imported guest has stays.
+fn refuse_files_of_host(spec: &VmSpec, before: Option<&VmSpec>) -> Result<(), Error> {
+    let mut problems = Problems::default();
+    for (slot, disk) in &spec.disks {
+        let there = before.is_some_and(|b| b.disks.get(slot).is_some_and(|d| d.source == disk.source));
+        if let Some(path) = disk.host_path().filter(|path| !there && !path.starts_with("/dev")) {
+            let path = crate::route::shorten(&path.to_string_lossy());
+            problems.field(&slot.to_string(), format!("unable to associate path '{path}' to any storage"));
+        }
+    }
+    problems.into_result()
 }
 
 /// The text of a checked value.
@@ -223,7 +237,11 @@ pub fn needs_root(config: &VmConfig) -> Option<&str> {
             "usb" => !value.contains("mapping=") && !value.to_ascii_lowercase().contains("spice"),
             "hostpci" => !value.contains("mapping="),
             "scsi" | "virtio" | "sata" | "ide" | "nvme" | "efidisk" | "tpmstate" => {
-                value.starts_with('/') || value == "cdrom" || given("file") || given("volume") || given("import-from")
+                value.starts_with('/')
+                    || value.split(',').any(|part| matches!(part, "cdrom" | "file=cdrom"))
+                    || given("file")
+                    || given("volume")
+                    || given("import-from")
             }
             _ => false,
         }

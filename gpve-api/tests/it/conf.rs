@@ -201,27 +201,31 @@ fn a_lenient_reading_reports_what_it_passes_over_and_keeps_what_is_unknown() {
 
 #[test]
 fn a_file_defines_a_guest_even_where_gpve_cannot_do_all_of_it() {
-    let file =
-        read("cores: 2\nscsi0: /dev/sdb\nide2: cdrom,media=cdrom\nostype: plan9\nsata0: st:%x,size=1G\nmemory: 1024\nbootdisk: scsi0\n");
+    let file = read(
+        "cores: 2\nscsi0: /dev/sdb\nide2: cdrom,media=cdrom\nide3: /srv/../x.iso\nostype: plan9\nsata0: st:%x,size=1G\nmemory: 1024\nbootdisk: scsi0\n",
+    );
     assert!(file.main.define().is_err());
     let (definition, refused) = file.main.define_what_can_be();
     assert_eq!((definition.spec.cpu.cores, definition.spec.memory.size.get()), (2, 1024));
     let keys: Vec<&str> = refused.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys, ["ide2", "ostype", "scsi0", "sata0"]);
+    assert_eq!(keys, ["ostype", "sata0"]);
+    let paths: Vec<_> = definition.spec.disks.values().filter_map(|d| d.host_path()).collect();
+    assert_eq!(paths, ["/dev/sdb", "/dev/cdrom", "/srv/../x.iso"].map(Path::new));
+    assert_eq!(definition.spec.check()[0].field, "ide3", "what is no plain path is refused with the machine");
     let legacy = definition.spec.legacy_boot.unwrap();
     assert_eq!((legacy.classes, legacy.disk), (None, Some("scsi0".parse::<DiskSlot>().unwrap())));
 }
 
 #[test]
 fn a_guest_is_imported_as_it_would_be_at_its_next_start() {
-    let text = "#web\ncores: 2\nballoon: 0\nshape: round\nide2: cdrom,media=cdrom\nwatchdog: ib700\nparent: before\nlock: backup\n\
+    let text = "#web\ncores: 2\nballoon: 0\nshape: round\nostype: plan9\nwatchdog: ib700\nparent: before\nlock: backup\n\
                 meta: creation-qemu=9.0.2,ctime=1725975013\n[PENDING]\ncores: 4\ndelete: balloon,!lock\n[before]\ncores: 1\nsnaptime: 4\n";
     let file = ConfFile::parse(vmid(100), text, Mode::Lenient).unwrap().file;
     let imported = file.import();
     let spec = &imported.definition.spec;
     assert_eq!((spec.cpu.cores, spec.lock, spec.memory.ballooning), (4, None, gpve_core::types::Ballooning::On));
     assert_eq!(imported.taken, ["cores", "meta", "watchdog"]);
-    assert_eq!(imported.refused[0].0, "ide2");
+    assert_eq!(imported.refused[0].0, "ostype");
     assert_eq!(
         (imported.pending, imported.snapshots),
         (["cores", "balloon", "lock"].map(str::to_owned).to_vec(), vec!["before".to_owned()])
@@ -253,7 +257,45 @@ fn a_restored_guest_is_not_the_one_that_was_backed_up() {
     assert_eq!(rewritten, expected);
 }
 
+/// Lines of every setting, headings and comments, any of them with one character changed.
+fn near_files() -> impl Strategy<Value = String> {
+    let settings: Vec<String> = include_str!("../golden/every-setting.conf").lines().map(str::to_owned).collect();
+    let other =
+        ["[PENDING]", "[special:cloudinit]", "[special:fleecing]", "[snap]", "[a b]", "#text %3A %C3", "delete: cores", "lock: backup", ""];
+    let lines: Vec<String> = settings.into_iter().chain(other.map(str::to_owned)).collect();
+    let line = (prop::sample::select(lines), any::<prop::sample::Index>(), prop_oneof![3 => Just(None), 1 => any::<char>().prop_map(Some)]);
+    let changed = line.prop_map(|(line, at, with)| {
+        let mut chars: Vec<char> = line.chars().collect();
+        if let (Some(c), false) = (with, chars.is_empty()) {
+            let at = at.index(chars.len());
+            chars[at] = c;
+        }
+        chars.into_iter().collect::<String>()
+    });
+    prop::collection::vec(changed, 0..24).prop_map(|lines| lines.join("\n"))
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn any_file_near_a_real_one_is_read_printed_and_imported(text in near_files()) {
+        let strict = ConfFile::parse(vmid(100), &text, Mode::Strict);
+        let lenient = ConfFile::parse(vmid(100), &text, Mode::Lenient).unwrap();
+        prop_assert_eq!(strict.is_ok(), lenient.passed_over.is_empty());
+        let printed = lenient.file.to_string();
+        let again = ConfFile::parse(vmid(100), &printed, Mode::Strict);
+        prop_assert!(again.is_ok(), "{:?} of {:?}", again, printed);
+        prop_assert_eq!(again.unwrap().file.to_string(), printed);
+        let imported = lenient.file.import();
+        let shown = VmConfig::of(&imported.definition);
+        for key in imported.taken.iter().filter(|k| !imported.pending.contains(k)) {
+            prop_assert_eq!(shown.get(key), lenient.file.main.values.get(key).map(String::as_str), "{}", key);
+        }
+        let rewritten = Restore { volumes: &BTreeMap::new(), generation_id: Uuid::nil(), unique: None }.rewrite(&text);
+        prop_assert!(!rewritten.lines().any(|line| line.starts_with("lock:")));
+    }
+
     #[test]
     fn what_is_printed_reads_as_the_same_file(text in "((#[ -~é]{0,8}|[a-z]{2,6}[0-9]?: ?[ -~]{0,12}|\\[[a-zA-Z:]{0,9}\\]|cores: [0-9]|scsi[0-3]: [a-z]{2}:[a-z0-9/.]{1,6}(,ssd=1)?|)\n){0,12}") {
         let first = ConfFile::parse(vmid(100), &text, Mode::Lenient).unwrap().file.to_string();

@@ -181,14 +181,17 @@ fn new_disks_have_sizes_formats_and_sources() {
     assert_eq!(size.pve(), "512M");
     assert_eq!(*source("ide2"), DiskSource::Empty);
     assert!(matches!(source("virtio0"), DiskSource::Import { .. }));
-    assert_eq!(default_boot(&spec).devices().iter().map(ToString::to_string).collect::<Vec<_>>(), ["scsi0", "ide2"]);
+    let boot = |spec: &VmSpec| default_boot(spec).devices().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(boot(&spec), ["scsi0", "ide2"]);
+    let both =
+        define(&[("virtio0", "local:1"), ("ide1", "local:1"), ("sata2", "none,media=cdrom"), ("efidisk0", "local:1"), ("net3", "virtio")]);
+    assert_eq!(boot(&both.spec), ["ide1", "sata2", "net3"], "buses in Proxmox VE's order");
 }
 
 #[test]
 fn what_gpve_cannot_do_is_refused_by_field_and_impossible_volumes_by_message() {
     for (key, value, why) in [
         ("scsi0", "/etc/passwd", "unable to associate path '/etc/passwd' to any storage"),
-        ("ide2", "cdrom,media=cdrom", "the host's CD-ROM drive cannot be used"),
         ("scsi0", "local:0,import-from=local:import/x.bin", "a format is never guessed"),
         ("net0", "virtio,trunks=5000", "trunks: "),
         ("usb0", "usb3=1", "usb0 needs either host or mapping"),
@@ -197,7 +200,7 @@ fn what_gpve_cannot_do_is_refused_by_field_and_impossible_volumes_by_message() {
         ("scsi0", "local:1,mbps=1,bps=2", "both mbps and bps are given"),
         ("sockets", "300", "sockets"),
     ] {
-        let refused = config(&[(key, value)]).define().unwrap_err();
+        let refused = config(&[(key, value)]).define_new(uuid::Uuid::nil(), uuid::Uuid::nil()).unwrap_err();
         assert_eq!((refused.kind, refused.fields[0].field.as_str()), (ErrorKind::InvalidInput, key));
         assert!(format!("{} {}", key, refused.fields[0].reason).contains(why), "{refused:?}");
     }

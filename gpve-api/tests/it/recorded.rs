@@ -94,9 +94,9 @@ fn refused_fields(router: &Router, step: &Step) -> Result<BTreeSet<String>, Stri
         Err(refused) => return Ok(refused.0.into_keys().collect()),
     };
     let result = match matched.route.operation {
-        Operation::VmCreate => VmConfig::from_params(&params).define().map(|_| ()),
+        Operation::VmCreate => VmConfig::from_params(&params).define_new(uuid::Uuid::nil(), uuid::Uuid::nil()).map(|_| ()),
         Operation::VmConfigUpdate | Operation::VmConfigUpdateAsync => {
-            Edit::from_params(&params).and_then(|edit| edit.set.define()).map(|_| ())
+            Edit::from_params(&params).and_then(|edit| edit.set.define_new(uuid::Uuid::nil(), uuid::Uuid::nil())).map(|_| ())
         }
         _ => Ok(()),
     };

@@ -43,7 +43,7 @@ pub(super) fn labels(field: &str, labels: &Labels) -> Result<()> {
 /// The storages that a machine needs.
 pub(super) fn storages(spec: &VmSpec) -> Vec<StorageId> {
     let of_disk = |source: &DiskSource| match source {
-        DiskSource::Empty => None,
+        DiskSource::Empty | DiskSource::Host(_) => None,
         DiskSource::Volume { volume, .. } => Some(volume.storage().clone()),
         DiskSource::New { storage, .. } | DiskSource::Import { storage, .. } => Some(storage.clone()),
     };

@@ -214,7 +214,7 @@ fn settle_disk(wanted: &mut DiskSpec, is: &DiskSpec) -> Result<Option<ByteSize>>
         DiskSource::New { storage, size, .. } => (storage, Some(*size)),
         DiskSource::Import { storage, .. } => (storage, None),
         DiskSource::Volume { volume: same, size } if same == volume => (volume.storage(), *size),
-        DiskSource::Volume { .. } | DiskSource::Empty => return Ok(None),
+        DiskSource::Volume { .. } | DiskSource::Empty | DiskSource::Host(_) => return Ok(None),
     };
     if storage != volume.storage() {
         let reason = format!("is on storage {}: apply does not move disks", volume.storage());

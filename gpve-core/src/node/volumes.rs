@@ -21,7 +21,7 @@ pub(crate) async fn plan(env: &Env, cx: &OpCx, spec: &mut VmSpec) -> Result<Vec<
     let vmid = env.vmid();
     for (slot, disk) in &mut spec.disks {
         let (storage, origin, size) = match disk.source.clone() {
-            DiskSource::Empty | DiskSource::Volume { .. } => continue,
+            DiskSource::Empty | DiskSource::Host(_) | DiskSource::Volume { .. } => continue,
             DiskSource::New { storage, size, format } => {
                 let format = format_for(env, &storage, format, disk)?;
                 (storage, VolumeOrigin::Empty { size, format }, Some(size))

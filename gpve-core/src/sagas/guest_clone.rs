@@ -80,6 +80,10 @@ impl Plan {
 
     async fn plan_volumes(&self, env: &Env, cx: &OpCx, spec: &mut VmSpec) -> Result<Vec<PlannedVolume>> {
         let mut planned: Vec<PlannedVolume> = Vec::new();
+        if let Some(slot) = spec.disk_of_host() {
+            let text = format!("disk '{slot}' is of the host, and two guests cannot have it");
+            return Err(Error::precondition("guest.clone", text).on(env.vmid()));
+        }
         for (slot, disk) in spec.disks.iter_mut().filter(|(_, d)| !d.is_cdrom()) {
             let Some(source) = disk.volume().cloned() else { continue };
             let (storage, from) = if self.0.full { self.full(env, cx, &source).await? } else { self.linked(env, cx, &source).await? };

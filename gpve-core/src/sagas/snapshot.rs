@@ -59,6 +59,10 @@ impl Step<Env, Memo> for CheckNew {
         if find(&record, &self.0).is_ok() {
             return Err(Error::already_exists("snapshot", format!("snapshot name '{}'", self.0)));
         }
+        if let Some(slot) = record.spec.disk_of_host() {
+            let text = format!("snapshot feature is not available: disk '{slot}' is of the host");
+            return Err(Error::unsupported("snapshot", text).on(env.vmid()));
+        }
         for (slot, id) in disks(&record.spec) {
             let plugin = env.storage(id.storage())?;
             let format = plugin.get(cx, id.name()).await?.map_or(DiskFormat::Raw, |v| v.format);

@@ -130,7 +130,10 @@ impl Step<Env, Memo> for ApplyLive {
 
 /// Paths that no process knows of: they are in force as soon as they are written down.
 fn is_inert(path: &str) -> bool {
-    const INERT: [&str; 8] = ["description", "tags", "onBoot", "startup", "protection", "template", "memory.shares", "reboot"];
+    const INERT: [&str; 15] = [
+        "description", "tags", "onBoot", "startup", "autostart", "protection", "template", "memory.shares", "reboot", "hookScript",
+        "hotplug", "lock", "migration", "stateStorage", "origin",
+    ];
     INERT.contains(&path) || path.starts_with("unused.") || path.starts_with("other.")
 }
 
@@ -160,7 +163,7 @@ async fn apply_if_can(cx: &OpCx, hotplug: &dyn Hotplug, change: HotplugChange) -
 }
 
 fn resolved_disk(disk: &DiskSpec) -> ResolvedDisk {
-    ResolvedDisk { volume: disk.volume().cloned(), cdrom: disk.is_cdrom(), options: disk.options.clone() }
+    ResolvedDisk::of(disk)
 }
 
 async fn plug_disk(

@@ -72,8 +72,9 @@ impl DiskBus {
         !matches!(self, Self::Efi | Self::Tpm)
     }
 
-    /// Drives of buses with a smaller rank come first when classes of devices are booted: PVE's order.
-    pub(super) const fn boot_rank(self) -> u8 {
+    /// Drives of buses with a smaller rank come first where devices are booted by class, or the first is wanted: PVE's
+    /// order.
+    pub const fn boot_rank(self) -> u8 {
         match self {
             Self::Ide => 0,
             Self::Scsi => 1,
@@ -171,6 +172,8 @@ pub enum ImportSource {
 pub enum DiskSource {
     /// An empty CD-ROM drive.
     Empty,
+    /// A block device or an image file of the host, beside all storages; for the administrator only. Absolute.
+    Host(PathBuf),
     /// A volume that exists.
     #[serde(rename_all = "camelCase")]
     Volume {
@@ -229,7 +232,15 @@ impl DiskSpec {
     pub fn volume(&self) -> Option<&VolumeId> {
         match &self.source {
             DiskSource::Volume { volume, .. } => Some(volume),
-            DiskSource::Empty | DiskSource::New { .. } | DiskSource::Import { .. } => None,
+            DiskSource::Empty | DiskSource::Host(_) | DiskSource::New { .. } | DiskSource::Import { .. } => None,
+        }
+    }
+
+    /// What of the host it is, if it is beside all storages.
+    pub fn host_path(&self) -> Option<&std::path::Path> {
+        match &self.source {
+            DiskSource::Host(path) => Some(path),
+            _ => None,
         }
     }
 }

@@ -344,6 +344,11 @@ impl VmSpec {
         }
     }
 
+    /// The first disk, CD-ROM drives aside, that is of the host and in no storage.
+    pub fn disk_of_host(&self) -> Option<DiskSlot> {
+        self.disks.iter().find(|(_, d)| !d.is_cdrom() && d.host_path().is_some()).map(|(slot, _)| *slot)
+    }
+
     /// Every existing volume that belongs to the machine: disks and unused ones, no CD-ROM images.
     pub fn owned_volumes(&self) -> impl Iterator<Item = &VolumeId> {
         self.disks.values().filter(|d| !d.is_cdrom()).filter_map(DiskSpec::volume).chain(self.unused.values())

@@ -1,5 +1,7 @@
 //! The rules between the fields of a machine.
 
+use std::path::{Component, Path};
+
 use super::disk::{DiskBus, DiskSource};
 use super::machine::{Arch, MachineKind};
 use super::memory::Ballooning;
@@ -71,7 +73,11 @@ impl VmSpec {
             if slot.bus().is_drive() && !disk.is_cdrom() && disk.source == DiskSource::Empty {
                 refuse(slot.to_string(), "an empty drive must be a CD-ROM (media=cdrom)");
             }
-            if !slot.bus().is_drive() && (disk.is_cdrom() || disk.source == DiskSource::Empty) {
+            let is_plain = |path: &Path| path.is_absolute() && !path.components().any(|c| c == Component::ParentDir);
+            if disk.host_path().is_some_and(|path| !is_plain(path)) {
+                refuse(slot.to_string(), "the path must be absolute and without '..'");
+            }
+            if !slot.bus().is_drive() && (disk.is_cdrom() || matches!(disk.source, DiskSource::Empty | DiskSource::Host(_))) {
                 refuse(slot.to_string(), "needs a volume");
             }
             if disk.name != *slot {

@@ -1,6 +1,7 @@
 //! From what was asked to what can be launched.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use super::cloud_init::CloudInitSpec;
 use super::confidential::{SevSpec, TdxSpec};
 use super::cpu::CpuSpec;
 use super::device::{AgentSpec, Hotplug, ParallelPort, RngSpec, SerialPort, SharedMemory, WatchdogSpec};
-use super::disk::{DiskFormat, DiskSlot, DiskSource};
+use super::disk::{DiskFormat, DiskSlot, DiskSource, DiskSpec};
 use super::disk_options::DiskOptions;
 use super::display::{AudioSpec, Clipboard, SpiceSpec, Vga};
 use super::id::{GuestName, Vmid, VolumeId};
@@ -167,12 +168,27 @@ pub struct ResolvedVm {
 /// A disk or drive that can be launched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedDisk {
-    /// The volume; `None` is an empty CD-ROM drive.
+    /// The volume; `None` is an empty CD-ROM drive, or what [`host`](Self::host) says.
     pub volume: Option<VolumeId>,
+    /// The block device or image file of the host.
+    #[serde(default)]
+    pub host: Option<PathBuf>,
     /// Shown as CD-ROM.
     pub cdrom: bool,
     /// Options.
     pub options: DiskOptions,
+}
+
+impl ResolvedDisk {
+    /// The disk that was asked for, which has its volume if it shall have one.
+    pub fn of(disk: &DiskSpec) -> Self {
+        Self {
+            volume: disk.volume().cloned(),
+            host: disk.host_path().map(Path::to_owned),
+            cdrom: disk.is_cdrom(),
+            options: disk.options.clone(),
+        }
+    }
 }
 
 /// A card that can be launched.
@@ -267,9 +283,8 @@ impl VmSpec {
                 DiskSource::New { .. } | DiskSource::Import { .. } => {
                     bad.push(FieldError { field: slot.to_string(), reason: "its volume is not made yet".to_owned() });
                 }
-                DiskSource::Empty | DiskSource::Volume { .. } => {
-                    let volume = disk.volume().cloned();
-                    disks.insert(*slot, ResolvedDisk { volume, cdrom: disk.is_cdrom(), options: disk.options.clone() });
+                DiskSource::Empty | DiskSource::Host(_) | DiskSource::Volume { .. } => {
+                    disks.insert(*slot, ResolvedDisk::of(disk));
                 }
             }
         }
@@ -297,7 +312,8 @@ impl VmSpec {
             BootDevice::HostPci(n) => self.host_pci.contains_key(n),
         };
         let drives = || self.disks.iter().filter(|(slot, _)| slot.bus().is_drive());
-        let first = |cdrom: bool| drives().find(|(_, d)| d.is_cdrom() == cdrom).map(|(s, _)| BootDevice::Disk(*s));
+        let of_kind = |cdrom: bool| drives().filter(move |(_, d)| d.is_cdrom() == cdrom).map(|(slot, _)| *slot);
+        let first = |cdrom: bool| of_kind(cdrom).min_by_key(|slot| slot.bus().boot_rank()).map(BootDevice::Disk);
         match (&self.boot, &self.legacy_boot) {
             (Some(order), _) => (100..).zip(order.devices().iter().copied()).filter(|(_, d)| there(d)).collect(),
             (None, Some(legacy)) => self.boot_by_class(legacy),

@@ -183,6 +183,13 @@ fn settings_by_proxmox_ves_names_are_set_shown_and_removed() {
     ok(&daemon, &["vm", "set", "web", "hotplug=disk", "cipassword=secret", "--delete", "watchdog"]);
     let shown = ok(&daemon, &["-o", "json", "vm", "show", "web"]);
     assert!(shown.contains("\"hotplug\": \"disk\"") && !shown.contains("watchdog") && !shown.contains("secret"), "{shown}");
+    ok(&daemon, &["vm", "start", "web"]);
+    ok(&daemon, &["vm", "set", "web", "migrate_speed=5", "hookscript=local:snippets/x.pl", "hotplug=network", "watchdog=ib700"]);
+    let running: serde_json::Value = serde_json::from_str(&ok(&daemon, &["-o", "json", "vm", "show", "web"])).unwrap();
+    assert_eq!(running["status"]["pending"], serde_json::json!(["watchdog"]), "what no process knows of is in force at once");
+    ok(&daemon, &["vm", "set", "web", "--revert", "watchdog"]);
+    let running: serde_json::Value = serde_json::from_str(&ok(&daemon, &["-o", "json", "vm", "show", "web"])).unwrap();
+    assert_eq!((&running["status"]["pending"], &running["spec"]["watchdog"]), (&serde_json::Value::Null, &serde_json::Value::Null));
     fails(&daemon, &["vm", "set", "web", "shape=round"], ErrorKind::InvalidInput);
     fails(&daemon, &["vm", "create", "b", "--set", "cores=many"], ErrorKind::InvalidInput);
 }

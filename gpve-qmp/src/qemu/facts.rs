@@ -36,6 +36,7 @@ pub(super) async fn of_host(config: &QemuConfig) -> Result<Facts> {
         qemu,
         hugepages: hugepages(Path::new("/sys/kernel/mm/hugepages"), Path::new(HUGEPAGES)),
         numa_nodes: numa_nodes(Path::new("/sys/devices/system/node")),
+        has_render_node: has_render_node(Path::new("/dev/dri")),
         ..Facts::default()
     })
 }
@@ -72,6 +73,11 @@ fn hugepages(sizes: &Path, mounts: &Path) -> BTreeMap<u32, PathBuf> {
     found.filter(|(mib, path)| *mib > 0 && path.is_dir()).collect()
 }
 
+fn has_render_node(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
+}
+
 fn numa_nodes(folder: &Path) -> Option<BTreeSet<u16>> {
     let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let nodes: BTreeSet<u16> = names.filter_map(|name| name.strip_prefix("node")?.parse().ok()).collect();
@@ -89,6 +95,15 @@ mod tests {
         assert_eq!((vendor(""), address_bits("")), (CpuVendor::Other, None));
         assert_eq!(version("QEMU emulator version 10.0.2 (Debian 1:10.0.2)\nCopyright"), "10.0".parse().ok());
         assert_eq!(version("something else"), None);
+    }
+
+    #[test]
+    fn a_gpu_that_renders_is_seen_by_its_node() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("card0"), "").unwrap();
+        assert!(!has_render_node(dir.path()) && !has_render_node(&dir.path().join("none")));
+        std::fs::write(dir.path().join("renderD128"), "").unwrap();
+        assert!(has_render_node(dir.path()));
     }
 
     #[test]

@@ -83,6 +83,30 @@ impl OpenMode {
     }
 }
 
+/// How a file or block device of the host is opened that is on no storage; `format` is what it is said to hold.
+///
+/// # Errors
+/// [`ImageError::Io`], [`ImageError::NotAnImage`].
+pub fn of_host(path: &Path, format: Option<DiskFormat>) -> Result<VolumeAccess, ImageError> {
+    let fault = |source| ImageError::Io { path: path.to_owned(), source };
+    let kind = std::fs::metadata(path).map_err(fault)?.file_type();
+    match (kind.is_block_device(), kind.is_file()) {
+        (true, _) => Ok(VolumeAccess::Block { path: path.to_owned(), read_only: false }),
+        (false, true) => {
+            let format = format.unwrap_or(DiskFormat::Raw);
+            Ok(VolumeAccess::File { path: path.to_owned(), format, read_only: false, backing: Vec::new() })
+        }
+        (false, false) => Err(ImageError::NotAnImage { path: path.to_owned() }),
+    }
+}
+
+/// Whether a path leads to a CD-ROM drive: the kernel's name for one begins with `sr`.
+#[must_use]
+pub fn is_cdrom_drive(path: &Path) -> bool {
+    let device = std::fs::canonicalize(path).ok();
+    device.is_some_and(|device| device.file_name().is_some_and(|name| name.to_string_lossy().starts_with("sr")))
+}
+
 /// Opens a volume and everything that it is based on, top first. Only the top is ever written.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::ports::{OpCx, Port, PortAccess, RunRecord, VolumeAccess, Wired};
-use gpve_core::types::{Aio, DirectKernel, DiskBus, DiskFormat, DiskSlot, NicIndex, SerialPort, Vmid};
+use gpve_core::types::{Aio, DirectKernel, DiskBus, DiskFormat, DiskSlot, NicIndex, ResolvedDisk, SerialPort, Vmid};
 use gpve_exec::{Identity, Launch, Process, Signal, Tool};
 use rustix::fs::MemfdFlags;
 use tokio::net::UnixStream;
@@ -155,8 +155,9 @@ impl<'a> Opening<'a> {
         let serials = sockets.map(|(number, _)| Ok((*number, self.listen(&dir.serial(*number))?)));
         let serials = serials.collect::<io::Result<_>>().map_err(failed)?;
         // The TPM's state is its emulator's to open.
-        let slots = guest.volumes().keys().filter(|slot| slot.bus() != DiskBus::Tpm);
-        let mut images = slots.map(|slot| Ok((*slot, self.volume(guest, *slot)?))).collect::<Result<BTreeMap<_, _>>>()?;
+        let disks = vm.disks.iter().filter(|(slot, _)| slot.bus() != DiskBus::Tpm);
+        let images = disks.filter_map(|(slot, disk)| Some(self.drive(guest, *slot, disk).transpose()?.map(|image| (*slot, image))));
+        let mut images = images.collect::<Result<BTreeMap<_, _>>>()?;
         let firmware = self.flash(guest, &mut images)?;
         let kernel = vm.kernel.as_ref().map(|kernel| self.kernel(kernel)).transpose()?;
         let nics = self.nics(guest)?;
@@ -219,17 +220,29 @@ impl<'a> Opening<'a> {
         Ok(Some(code))
     }
 
-    fn volume(&mut self, guest: &Wired, slot: DiskSlot) -> Result<Image> {
-        let unknown = || Error::internal(OP, format!("{slot} has a volume and no disk"));
-        let volume = guest.volumes().get(&slot).ok_or_else(unknown)?;
-        let disk = guest.vm().disks.get(&slot).ok_or_else(unknown)?;
+    /// What is in a drive: a volume, or a file or device of the host; an empty one has nothing.
+    fn drive(&mut self, guest: &Wired, slot: DiskSlot, disk: &ResolvedDisk) -> Result<Option<Image>> {
+        match (guest.volumes().get(&slot), &disk.host) {
+            (Some(volume), _) => self.image(guest, slot, disk, &volume.access).map(Some),
+            (None, Some(path)) => {
+                let access = image::of_host(path, disk.options.format).map_err(|error| refused(slot, &error))?;
+                let mut image = self.image(guest, slot, disk, &access)?;
+                image.storage.is_cdrom_drive = disk.cdrom && image::is_cdrom_drive(path);
+                Ok(Some(image))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn image(&mut self, guest: &Wired, slot: DiskSlot, disk: &ResolvedDisk, access: &VolumeAccess) -> Result<Image> {
+        let unknown = || Error::internal(OP, format!("{slot} is a volume without images"));
         let mut mode = OpenMode::of(&disk.options, disk.cdrom);
         if slot.bus() == DiskBus::Efi {
             // As its nodes have it.
             mode.direct = false;
-            self.begin_variables(guest, &volume.access)?;
+            self.begin_variables(guest, access)?;
         }
-        let chain = image::open_chain(&volume.access, mode).map_err(|error| refused(slot, &error))?;
+        let chain = image::open_chain(access, mode).map_err(|error| refused(slot, &error))?;
         let mut parts = Vec::new();
         for (descriptor, shape) in chain.into_iter().map(OpenedFile::into_parts) {
             parts.push((shape, self.lend(descriptor)?));

@@ -75,6 +75,7 @@ impl Case {
             nics: nics.collect(),
             agent: Some(socket("qga")),
             serials: vm.serials.keys().map(|number| (*number, socket(&format!("serial{number}")))).collect(),
+            shared_memory: vm.shared_memory.as_ref().map(|_| run.join("shared-memory")),
             kernel: self.kernel.first().map(|kernel| KernelFiles { kernel: kernel.clone(), initrd: self.kernel.get(1).cloned() }),
             ..Host::new(facts, self.accelerator, socket("qmp"), run.join("vnc"), run.join("pid"))
         }

@@ -142,7 +142,7 @@ async fn a_guest_sees_its_hardware_change() {
     let slot = "virtio1".parse().unwrap();
     let id = "local:more.raw".parse().unwrap();
     let attached = volume(&id, guest.home.path());
-    let disk = ResolvedDisk { volume: Some(id), cdrom: false, options: DiskOptions::default() };
+    let disk = ResolvedDisk { volume: Some(id), host: None, cdrom: false, options: DiskOptions::default() };
     guest.live.hotplug().unwrap().apply(&cx(), HotplugChange::AddDisk { slot, disk: Box::new(disk), volume: attached }).await.unwrap();
     guest.types("until [ -e /sys/block/vda ]; do usleep 1000; done; echo vda=$(cat /sys/block/vda/size)").await;
     guest.sees("vda=16384").await;

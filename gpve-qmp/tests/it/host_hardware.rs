@@ -216,7 +216,7 @@ async fn disks_grow_come_and_go_while_the_guest_runs() {
     }
     let more = "local:more.qcow2+base.raw".parse().unwrap();
     let options = DiskOptions { iothread: Some(true), ..DiskOptions::default() };
-    let resolved = ResolvedDisk { volume: Some(more), cdrom: false, options };
+    let resolved = ResolvedDisk { volume: Some(more), host: None, cdrom: false, options };
     let add = || HotplugChange::AddDisk {
         slot: slot("scsi1"),
         disk: Box::new(resolved.clone()),
@@ -252,7 +252,12 @@ async fn a_disk_that_cannot_be_added_leaves_the_machine_as_it_was() {
     let add = |name: &str| {
         let id = format!("local:{name}").parse().unwrap();
         let attached = volume(&id, &bench.images);
-        let disk = ResolvedDisk { volume: Some(id), cdrom: false, options: DiskOptions { iothread: Some(true), ..DiskOptions::default() } };
+        let disk = ResolvedDisk {
+            volume: Some(id),
+            host: None,
+            cdrom: false,
+            options: DiskOptions { iothread: Some(true), ..DiskOptions::default() },
+        };
         HotplugChange::AddDisk { slot: slot("scsi1"), disk: Box::new(disk), volume: attached }
     };
     let refused = hotplug.apply(&cx(), add("text.qcow2")).await.unwrap_err();

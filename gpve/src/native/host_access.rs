@@ -18,7 +18,7 @@ pub(super) fn asked(spec: &Json) -> Option<String> {
         bad.map(|(n, _)| format!("{field}.{n}"))
     };
     let serial = entries("serials").find(|(_, port)| named(port, &["device"])).map(|(n, _)| format!("serials.{n}"));
-    let of_file = |disk: &&Json| disk.pointer("/source/import/from/file").is_some();
+    let of_file = |disk: &&Json| disk.pointer("/source/import/from/file").or_else(|| disk.pointer("/source/host")).is_some();
     let disk = spec.get("disks").and_then(Json::as_array).into_iter().flatten().find(of_file);
     let disk = disk.map(|d| format!("disks.{}", d.get("name").and_then(Json::as_str).unwrap_or_default()));
     serial.or_else(|| sources("usb", &["device", "port"])).or_else(|| sources("hostPci", &["devices"])).or(disk)
@@ -38,6 +38,7 @@ mod tests {
             (json!({ "serials": { "1": { "device": "/dev/ttyS0" } } }), "serials.1"),
             (json!({ "usb": { "0": { "source": { "port": "1-2" } } } }), "usb.0"),
             (json!({ "hostPci": { "3": { "source": { "devices": ["01:00.0"] } } } }), "hostPci.3"),
+            (json!({ "disks": [{ "name": "scsi1", "source": { "host": "/dev/sda" } }] }), "disks.scsi1"),
             (json!({ "disks": [{ "name": "scsi0", "source": { "import": { "from": { "file": "/etc/shadow" } } } }] }), "disks.scsi0"),
         ];
         for (spec, field) in reaches {

@@ -190,7 +190,9 @@ fn key_and_value(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
     let is_key = stem.starts_with(|c: char| c.is_ascii_lowercase()) && stem.chars().all(|c| c.is_ascii_lowercase() || "_-".contains(c));
-    let value = value.trim_matches(is_blank);
+    let text = value.trim_matches(is_blank);
+    // A blank alone is a value: of `boot` it says that nothing is booted from.
+    let value = if text.is_empty() && value.ends_with(is_blank) { " " } else { text };
     (is_key && !value.is_empty()).then_some((key, value))
 }
 

@@ -100,6 +100,7 @@ impl Edit {
             if value.is_empty() { drop(config.remove(key)) } else { config.set(key, value) }
         }
         let mut definition = config.define()?;
+        super::refuse_files_of_host(&definition.spec, Some(&now.spec))?;
         keep_addresses(&now.spec, &mut definition.spec);
         keep_sizes(&now.spec, &mut definition.spec);
         keep_boot_by_class(&now.spec, &mut definition.spec);

@@ -12,6 +12,9 @@ use crate::routes::properties as forms;
 use super::parts::{flag, one, shown};
 use super::{Problems, throttle, words};
 
+/// What `cdrom` stands for: the host's drive.
+const HOST_CDROM: &str = "/dev/cdrom";
+
 /// The form of a drive's text.
 pub(super) fn form(bus: DiskBus) -> &'static PropertyFormat {
     match bus {
@@ -65,12 +68,10 @@ fn source(slot: DiskSlot, parts: &mut PropertyString, problems: &mut Problems) -
         return Some(DiskSource::Empty);
     }
     if file == "cdrom" {
-        problems.field(name, "the host's CD-ROM drive cannot be used; give a volume, or 'none'");
-        return None;
+        return Some(DiskSource::Host(HOST_CDROM.into()));
     }
     if file.starts_with('/') {
-        problems.field(name, format!("unable to associate path '{}' to any storage", crate::route::shorten(&file)));
-        return None;
+        return Some(DiskSource::Host(file.into()));
     }
     let (storage, rest) = file.split_once(':')?;
     let storage: StorageId = storage.parse().map_err(|e| problems.field(name, e)).ok()?;
@@ -202,6 +203,7 @@ pub(super) fn render(disk: &DiskSpec) -> String {
     let mut put = |key: &str, value: Option<String>| all.extend(value.map(|v| (key.to_owned(), v)));
     match &disk.source {
         DiskSource::Empty => put("file", Some("none".to_owned())),
+        DiskSource::Host(path) => put("file", Some(path.display().to_string())),
         DiskSource::Volume { volume, size } => {
             put("file", Some(volume.to_string()));
             put("size", size.map(ByteSize::pve));

@@ -146,8 +146,8 @@ fn arguments(value: &str) -> Result<Vec<RawArg>, String> {
 /// The boot order that a new guest without one gets, as Proxmox VE writes it into the configuration: the first disk, the
 /// first CD-ROM, the first card.
 pub fn default_boot(spec: &VmSpec) -> BootOrder {
-    let drives = || spec.disks.values().filter(|d| d.name.bus().is_drive());
-    let first = |cdrom: bool| drives().find(|d| d.is_cdrom() == cdrom).map(|d| BootDevice::Disk(d.name));
+    let drives = |cdrom: bool| spec.disks.values().filter(move |d| d.name.bus().is_drive() && d.is_cdrom() == cdrom);
+    let first = |cdrom: bool| drives(cdrom).min_by_key(|d| d.name.bus().boot_rank()).map(|d| BootDevice::Disk(d.name));
     let net = spec.networks.keys().next().map(|n| BootDevice::Net(*n));
     BootOrder::new(first(false).into_iter().chain(first(true)).chain(net).collect()).unwrap_or_default()
 }

@@ -72,7 +72,7 @@ fn apply(state: &mut State, pid: u32, change: HotplugChange) -> Result<()> {
         HotplugChange::ChangeMedium { slot, medium } => {
             let process = state.process(OP, pid)?;
             if let Some(drive) = process.vm.disks.get_mut(&slot) {
-                *drive = ResolvedDisk { volume: medium.as_ref().map(|m| m.volume.clone()), ..drive.clone() };
+                *drive = ResolvedDisk { volume: medium.as_ref().map(|m| m.volume.clone()), host: None, ..drive.clone() };
             }
             process.volumes.remove(&slot);
             process.volumes.extend(medium.map(|m| (slot, m)));

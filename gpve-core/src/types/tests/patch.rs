@@ -57,7 +57,7 @@ fn two_changes_of_different_disks_do_not_undo_each_other() {
     let (first, second) = (SpecPatch::between(&some(), &one).unwrap(), SpecPatch::between(&some(), &two).unwrap());
     let both = second.apply(&first.apply(&some()).unwrap()).unwrap();
     let left: Vec<String> = both.disks.keys().map(ToString::to_string).collect();
-    assert_eq!(left, ["virtio1", "ide2", "efidisk0", "tpmstate0"]);
+    assert_eq!(left, ["scsi1", "virtio1", "ide2", "efidisk0", "tpmstate0"]);
 }
 
 #[test]

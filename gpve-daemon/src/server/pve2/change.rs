@@ -53,7 +53,7 @@ fn check_storages(cx: &Ctx<'_>, node: &NodeName, definition: &Definition) -> Res
     let known = cx.app.plane.node(node).map_err(failed)?.storages;
     for disk in definition.spec.disks.values() {
         let storage = match &disk.source {
-            gpve_core::types::DiskSource::Empty => continue,
+            gpve_core::types::DiskSource::Empty | gpve_core::types::DiskSource::Host(_) => continue,
             gpve_core::types::DiskSource::Volume { volume, .. } => volume.storage(),
             gpve_core::types::DiskSource::New { storage, .. } | gpve_core::types::DiskSource::Import { storage, .. } => storage,
         };

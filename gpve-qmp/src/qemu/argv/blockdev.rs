@@ -58,6 +58,8 @@ pub struct StorageTraits {
     pub is_cached: bool,
     /// Snapshots are images of their own, whose clusters stay where they are when the guest discards them.
     pub keeps_clusters: bool,
+    /// It is a CD-ROM drive of the host, whose tray and medium the guest shall see.
+    pub is_cdrom_drive: bool,
 }
 
 /// Storages on which io_uring can be trusted.
@@ -270,7 +272,12 @@ impl Behaviour {
 
     fn file(&self, image: &Image) -> Value {
         let local = |filename: String| {
-            let mut node = self.node(if image.is_device { "host_device" } else { "file" }, image.read_only);
+            let driver = match (image.storage.is_cdrom_drive, image.is_device) {
+                (true, _) => "host_cdrom",
+                (false, true) => "host_device",
+                (false, false) => "file",
+            };
+            let mut node = self.node(driver, image.read_only);
             node["filename"] = json!(filename);
             node["aio"] = json!(self.aio);
             node

@@ -253,7 +253,7 @@ fn kernel(at: &Situation<'_>, out: &mut Assembly) {
 fn finish(at: &Situation<'_>, out: Assembly) -> Result<Composed, Refusal> {
     let mut line = out.early;
     if at.board.kind == MachineKind::Q35 {
-        line.extend(&layout::q35_board());
+        line.extend(&layout::q35_board(!at.board.is_at_least(4, 0, 0)));
     }
     line.extend(&layout::bridges(at.board.kind, &out.buses, at.beside_igd));
     line.append(out.late);

@@ -138,13 +138,19 @@ pub fn root_port_device(number: u8) -> Device {
     device.set("port", number + 1).set("chassis", number + 1)
 }
 
+/// A root port of boards before 4.0: Intel's, and as slow as QEMU made links then.
+fn old_root_port(number: u8) -> Device {
+    let device = Device::new("ioh3420").set("id", root_port(number)).set("addr", format!("1c.{number}")).set("multifunction", true);
+    device.set("bus", "pcie.0").set("port", number + 1).set("chassis", number + 1)
+}
+
 /// What every Q35 board of PVE has: two USB 2 controllers with their companions, a sound controller without codec, four
-/// root ports, and the bridges to the PCI buses that cards and disks sit on.
+/// root ports, and the bridges to the PCI buses that cards and disks sit on. `is_old` is a board before 4.0.
 #[must_use]
-pub fn q35_board() -> Vec<Device> {
+pub fn q35_board(is_old: bool) -> Vec<Device> {
     let mut devices = [usb2("", 0x1d), usb2("-2", 0x1a)].concat();
     devices.push(Device::new("ich9-intel-hda").set("id", "audio0").set("bus", "pcie.0").set("addr", "1b.0"));
-    devices.extend((0..ROOT_PORTS).map(root_port_device));
+    devices.extend((0..ROOT_PORTS).map(if is_old { old_root_port } else { root_port_device }));
     devices.push(Device::new("i82801b11-bridge").set("id", "pcidmi").set("bus", "pcie.0").set("addr", "1e.0"));
     let bridge = |number: u8| {
         let device = Device::new("pci-bridge").set("id", PciBus::Pci(number).name()).set("bus", "pcidmi");

@@ -12,9 +12,24 @@ use serde_json::Value;
 const MONITOR_PORT: u16 = 3300;
 
 pub(super) fn of_machine(environment: &Value, vm: &ResolvedVm) -> Result<BTreeMap<DiskSlot, Image>, Refusal> {
-    let with_volume = vm.disks.iter().filter(|(slot, _)| slot.bus() != DiskBus::Tpm);
-    let with_volume = with_volume.filter_map(|(slot, disk)| Some((*slot, disk, disk.volume.as_ref()?)));
-    with_volume.map(|(slot, disk, volume)| Ok((slot, image(environment, vm, slot, disk, volume)?))).collect()
+    let mut images = BTreeMap::new();
+    for (slot, disk) in vm.disks.iter().filter(|(slot, _)| slot.bus() != DiskBus::Tpm) {
+        if let Some(volume) = &disk.volume {
+            images.insert(*slot, image(environment, vm, *slot, disk, volume)?);
+        } else if let Some(path) = &disk.host {
+            images.insert(*slot, of_host(environment, vm, disk, path));
+        }
+    }
+    Ok(images)
+}
+
+/// A file or device of the host: everything below `/dev` is a block device.
+fn of_host(environment: &Value, vm: &ResolvedVm, disk: &ResolvedDisk, path: &Path) -> Image {
+    let mut image = Image::file(disk.options.format.unwrap_or(DiskFormat::Raw), path);
+    image.is_device = path.starts_with("/dev");
+    image.read_only = disk.cdrom || disk.options.ro == Some(true) || vm.template;
+    image.storage.is_cdrom_drive = environment["cdrom_path"].as_str() == path.to_str();
+    image
 }
 
 fn image(environment: &Value, vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk, volume: &VolumeId) -> Result<Image, Refusal> {
@@ -78,6 +93,7 @@ fn in_folder(storage: &Value, kind: &str, name: &str, format: DiskFormat) -> Ima
         io_uring: if kind == "cifs" { IoUring::Never } else { IoUring::Always },
         is_cached: kind == "btrfs",
         keeps_clusters: storage["snapshot-as-volume-chain"] == 1,
+        ..StorageTraits::default()
     };
     Image { storage: traits, ..Image::file(format, Path::new(&path)) }
 }

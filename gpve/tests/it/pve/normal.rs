@@ -1,7 +1,7 @@
 //! What is no virtual hardware and may therefore be different. All of it, and nowhere else:
 //!
-//! - **The process**: its number and name, where it writes its number, its sandbox and its monitors; that it starts
-//!   halted and in the background.
+//! - **The process**: its number and name, where it writes its number, its sandbox, its monitors and its host's
+//!   processors; that it starts halted and in the background.
 //! - **Who opens things**: paths of sockets, descriptors instead of paths, names and scripts of tap interfaces, folders
 //!   of firmware files. Where VNC listens.
 //! - **Names of block nodes** below the one that the device is on, and how images below the top are opened: ours are
@@ -23,9 +23,9 @@ use super::command::{Command, Operand, Switch};
 use super::drives;
 
 /// Switches of the process.
-const PROCESS: [&str; 13] = [
+const PROCESS: [&str; 15] = [
     "-id", "-name", "-no-shutdown", "-pidfile", "-daemonize", "-mon", "-S", "-sandbox", "-no-user-config", "-action", "-add-fd",
-    "-nographic", "-vga",
+    "-nographic", "-vga", "--cpu-list", "--all-tasks",
 ];
 
 pub(super) fn ours(command: Command) -> Vec<String> {
@@ -46,7 +46,8 @@ pub(super) fn ours(command: Command) -> Vec<String> {
 pub(super) fn theirs(command: Command) -> Vec<String> {
     let mut switches = drives::as_nodes(command.0);
     let shipped = |switch: &Switch, file: &str| switch.flag == "-readconfig" && switch.get("").is_some_and(|path| path.ends_with(file));
-    let files = [("pve-q35-4.0.cfg", layout::q35_board()), ("pve-usb.cfg", layout::pc_usb2())];
+    let files =
+        [("pve-q35-4.0.cfg", layout::q35_board(false)), ("pve-q35.cfg", layout::q35_board(true)), ("pve-usb.cfg", layout::pc_usb2())];
     for (file, devices) in files {
         if let Some(at) = switches.iter().position(|switch| shipped(switch, file)) {
             switches.remove(at);

@@ -46,6 +46,7 @@ impl World {
             numa_nodes: None,
             sev: sev_facts(&sev["amd-sev"]),
             vhost_net: environment["vhost_net_available"] == true,
+            has_render_node: true,
         };
         Self { environment, facts }
     }

@@ -38,6 +38,9 @@ pub(super) fn adapter(at: &Situation<'_>, out: &mut Assembly) -> Result<(), Refu
     let no_edid = at.vga == Vga::Std && at.windows.is_some() && at.vm.bios == Firmware::Seabios;
     out.place(at, device.maybe("max_outputs", screens).maybe("edid", no_edid.then_some(false)), Place::Vga);
     if at.vga == Vga::VirtioGl {
+        if !at.host.facts.has_render_node {
+            return Err(Refusal::host("vga", "virtio-gl needs a GPU of this host to render (/dev/dri/renderD*), and there is none"));
+        }
         out.switch(&Display("egl-headless,gl=core".to_owned()));
     }
     out.switch(&Vnc { socket: at.host.vnc.clone() });

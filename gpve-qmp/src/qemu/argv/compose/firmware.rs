@@ -2,7 +2,7 @@
 
 use gpve_core::types::{Arch, DiskBus, DiskSlot, EfiType, Firmware, MachineKind, ResolvedVm, SevKind};
 
-use super::super::blockdev::{Blockdev, throttle_group, top_node};
+use super::super::blockdev::{Blockdev, Image, throttle_group, top_node};
 use super::super::board::Board;
 use super::super::device::Object;
 use super::super::refusal::Refusal;
@@ -89,6 +89,9 @@ pub(super) fn firmware(at: &Situation<'_>, out: &mut Assembly) -> Result<(), Ref
     }
     let image = at.host.images.get(&slot);
     let image = image.ok_or_else(|| Refusal::host("efidisk0", "the volume of the firmware's variables was not opened"))?;
+    // Before 4.1+pve2 the guest saw all of a raw volume.
+    let size = image.size.filter(|_| at.board.is_at_least(4, 1, 2));
+    let image = &Image { size, ..image.clone() };
     let label = slot.to_string();
     out.object(&Object::throttle_group(throttle_group(&label), serde_json::Map::new()));
     out.switch(&Blockdev::firmware_code(CODE_NODE, code));

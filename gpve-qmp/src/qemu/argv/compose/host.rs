@@ -31,6 +31,8 @@ pub struct Facts {
     pub sev: SevFacts,
     /// The kernel moves packets of virtio cards.
     pub vhost_net: bool,
+    /// It has a GPU that renders for guests.
+    pub has_render_node: bool,
 }
 
 impl Default for Facts {
@@ -45,6 +47,7 @@ impl Default for Facts {
             numa_nodes: None,
             sev: SevFacts::default(),
             vhost_net: false,
+            has_render_node: false,
         }
     }
 }
