@@ -51,7 +51,11 @@ impl Step<Env, Memo> for Plan {
         spec.template = false;
         spec.protection = None;
         spec.uuid = Some(Uuid::new_v4());
-        spec.generation_id = spec.generation_id.map(|_| Uuid::new_v4());
+        // The nil id says that there shall be none.
+        spec.generation_id = spec.generation_id.map(|id| if id.is_nil() { id } else { Uuid::new_v4() });
+        // Where the source comes from, and what a node did to it, is its own.
+        spec.origin = None;
+        spec.lock = None;
         for nic in spec.networks.values_mut() {
             nic.mac_address = Some(random_mac());
         }

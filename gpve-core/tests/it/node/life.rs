@@ -211,3 +211,34 @@ async fn clones_are_guests_of_their_own() {
     assert!(matches!(delete.state, TaskState::Failed(_)), "a template with linked clones stays");
     assert!(rig.exists(100));
 }
+
+#[tokio::test]
+async fn what_belongs_to_the_source_alone_is_not_cloned() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let imported = |spec: &mut gpve_core::types::VmSpec| {
+        spec.generation_id = Some(uuid::Uuid::nil());
+        spec.origin = Some(gpve_core::types::Origin::default());
+        spec.lock = Some(gpve_core::types::GuestLock::Backup);
+    };
+    rig.ok(100, patch(&rig, imported)).await;
+    rig.ok(100, super::sagas::clone_to(200, true)).await;
+    let clone = rig.report(200).spec;
+    assert_eq!((clone.generation_id, clone.origin, clone.lock), (Some(uuid::Uuid::nil()), None, None));
+}
+
+#[tokio::test]
+async fn a_disk_of_the_host_is_kept_and_what_cannot_be_done_with_it_is_refused_by_name() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let disk = serde_json::json!({ "name": "scsi1", "source": { "host": "/dev/sdb" } });
+    let disk: gpve_core::types::DiskSpec = serde_json::from_value(disk).unwrap();
+    rig.ok(100, patch(&rig, |spec| drop(spec.disks.insert(disk.name, disk.clone())))).await;
+    let snapshot = Operation::Snapshot { name: "snap".parse().unwrap(), description: String::new() };
+    for operation in [Operation::Start, snapshot, super::sagas::clone_to(200, true)] {
+        let task = rig.run(100, operation).await;
+        assert!(matches!(&task.state, TaskState::Failed(why) if why.contains("scsi1") && why.contains("of the host")), "{:?}", task.state);
+    }
+    rig.ok(100, patch(&rig, |spec| drop(spec.disks.remove(&disk.name)))).await;
+    rig.ok(100, Operation::Start).await;
+}
