@@ -202,13 +202,14 @@ impl News {
             _ if line.starts_with("test result: ") => self.of_passed = false,
             _ => {}
         }
-        let skip = line.trim_start().starts_with("SKIP ");
+        // What could not run, and how far a suite of recorded cases is.
+        let told = ["SKIP ", "SUITE "].iter().any(|word| line.trim_start().starts_with(word));
         let quiet = self.of_passed
             || line.trim().is_empty()
             || line.ends_with("... ok")
             || line.starts_with("running ")
             || line.starts_with("test result: ok. 0 passed");
-        skip || !quiet
+        told || !quiet
     }
 }
 
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_failures_and_skips_are_shown() {
+    fn only_failures_skips_and_suites_are_shown() {
         let printed = [
             "running 3 tests",
             "test a ... ok",
@@ -236,6 +237,7 @@ mod tests {
             "successes:",
             "---- a stdout ----",
             "SKIP a: no root",
+            "SUITE cases 3/3",
             "successes:",
             "    a",
             "failures:",
@@ -245,6 +247,9 @@ mod tests {
         ];
         let mut news = News::default();
         let shown: Vec<&str> = printed.into_iter().filter(|line| news.has(line)).collect();
-        assert_eq!(shown, ["test b ... FAILED", "SKIP a: no root", "failures:", "---- b stdout ----", "it is broken", printed[11]]);
+        assert_eq!(
+            shown,
+            ["test b ... FAILED", "SKIP a: no root", "SUITE cases 3/3", "failures:", "---- b stdout ----", "it is broken", printed[12]]
+        );
     }
 }
