@@ -123,6 +123,18 @@ fn a_file_with_everything_prints_in_the_canonical_form() {
     assert_eq!(read(written).to_string(), written);
 }
 
+/// Reading takes one pair of quotes and the blanks around a text away; printing gives back what would be lost.
+#[test]
+fn quotes_and_blanks_of_a_text_survive() {
+    for value in ["\"\"\"\"", "\"\"", "\" backup\"", "\"a\" \"b\"", "backup"] {
+        let once = read(&format!("lock: {value}\n"));
+        let printed = once.to_string();
+        assert_eq!(read(&printed), once, "{printed:?}");
+        assert_eq!(read(&printed).to_string(), printed);
+    }
+    assert_eq!(read("lock: \"\"backup\"\"\n").main.values["lock"], "\"backup\"");
+}
+
 #[test]
 fn what_was_last_given_to_cloud_init_is_kept_while_there_is_a_drive_for_it() {
     let section = "\n[special:cloudinit]\nname: old\n";

@@ -2,10 +2,13 @@
 //!
 //! A file is checked less than a request: types and named forms, no bounds and no lists of words.
 
+use std::borrow::Cow;
+
 use crate::pve2::config::option;
 use crate::route::{Format, Kind, boolean, split_list};
 use crate::routes::properties as forms;
 
+use super::parse::is_blank;
 use super::property;
 
 /// A setting that only nodes write.
@@ -48,8 +51,25 @@ pub(super) fn value(key: &str, value: &str) -> Result<String, String> {
         Kind::List(format) => split_list(value).try_for_each(|item| in_form(format, item)).map(|()| value.to_owned()),
         // A form that is only a pattern is checked in requests, not in files.
         Kind::Format(format) if format.pattern.is_none() => in_form(format, value).map(|()| value.to_owned()),
-        _ => Ok(value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned()),
+        _ => Ok(unquoted(value).unwrap_or(value).to_owned()),
     }
+}
+
+/// What stands in quotes, where a value does.
+fn unquoted(value: &str) -> Option<&str> {
+    value.strip_prefix('"').and_then(|v| v.strip_suffix('"'))
+}
+
+/// A value as [`value`] reads it back: texts that reading would shorten are put in quotes.
+pub(super) fn printed<'v>(key: &str, value: &'v str) -> Cow<'v, str> {
+    let loses_quotes = key != "args"
+        && match kind(key) {
+            Some(Kind::Format(format)) => format.pattern.is_some(),
+            Some(kind) => !matches!(kind, Kind::Boolean | Kind::Integer { .. } | Kind::Number { .. } | Kind::Property(_) | Kind::List(_)),
+            None => false,
+        };
+    let shortened = unquoted(value).is_some() || value.is_empty() || value != " " && value.trim_matches(is_blank) != value;
+    if loses_quotes && shortened { Cow::Owned(format!("\"{value}\"")) } else { Cow::Borrowed(value) }
 }
 
 /// The one setting of the section of backups.

@@ -171,7 +171,7 @@ impl Reader {
 }
 
 /// Blanks are those of ASCII; others belong to a value.
-fn is_blank(c: char) -> bool {
+pub(super) fn is_blank(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\u{b}'
 }
 

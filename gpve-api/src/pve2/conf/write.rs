@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ConfFile, Section, drive};
+use super::{ConfFile, Section, check, drive};
 
 impl fmt::Display for ConfFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,7 +20,8 @@ impl fmt::Display for ConfFile {
                 continue;
             }
             write!(f, "\n[special:{name}]\n")?;
-            section(f, special, false)?;
+            description(f, special, false)?;
+            special.values.iter().try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))?;
         }
         for (name, snapshot) in &self.snapshots {
             write!(f, "\n[{name}]\n")?;
@@ -31,17 +32,17 @@ impl fmt::Display for ConfFile {
 }
 
 fn section(f: &mut fmt::Formatter<'_>, section: &Section, pending: bool) -> fmt::Result {
+    description(f, section, pending)?;
+    section.values.iter().try_for_each(|(key, value)| writeln!(f, "{key}: {}", check::printed(key, value)))
+}
+
+fn description(f: &mut fmt::Formatter<'_>, section: &Section, pending: bool) -> fmt::Result {
     match section.description.as_deref() {
         // A pending removal of the description.
-        Some("") if pending => f.write_str("#\n")?,
-        Some("") | None => {}
-        Some(text) => {
-            for line in text.trim_end_matches('\n').split('\n') {
-                writeln!(f, "#{}", encoded(line))?;
-            }
-        }
+        Some("") if pending => f.write_str("#\n"),
+        Some("") | None => Ok(()),
+        Some(text) => text.trim_end_matches('\n').split('\n').try_for_each(|line| writeln!(f, "#{}", encoded(line))),
     }
-    section.values.iter().try_for_each(|(key, value)| writeln!(f, "{key}: {value}"))
 }
 
 fn has_cloud_init_drive(main: &Section) -> bool {
