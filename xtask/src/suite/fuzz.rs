@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::Suite;
 use crate::failure::{Context as _, Result};
@@ -6,8 +7,9 @@ use crate::place;
 use crate::program::{Program, find, say};
 use crate::tally::Tally;
 
-/// How long each target runs in the common run; `GPVE_FUZZ_SECONDS=60` makes it the long one.
-const SECONDS_EACH: &str = "10";
+/// What each target tries in the common run: always the same inputs, grown from the seeds of this tree, so that a change is judged
+/// by itself and not by luck. `GPVE_FUZZ_SECONDS=60` searches on instead, from where the last search ended.
+const COMMON: [&str; 3] = ["-seed=1", "-runs=40000", "-max_total_time=10"];
 
 /// What cargo-fuzz passes: the address sanitizer, and the coverage that libFuzzer steers by.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -16,7 +18,7 @@ const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// Runs every fuzz target for a few seconds.
+/// Runs every fuzz target.
 pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
     let manifest = place::root().join("fuzz/Cargo.toml");
     if !manifest.is_file() {
@@ -34,13 +36,16 @@ pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
     let build = build.arg(&manifest).env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", RUSTFLAGS);
     // What xtask's own cargo set would override the nightly one.
     build.without("RUSTC").without("RUSTDOC").without("RUSTUP_TOOLCHAIN").run()?;
-    let seconds = std::env::var("GPVE_FUZZ_SECONDS").unwrap_or_else(|_| SECONDS_EACH.to_owned());
+    let seconds = std::env::var("GPVE_FUZZ_SECONDS").ok();
     for name in targets(&fs::read_to_string(&manifest)?) {
-        say(format!("fuzzing {name} for {seconds} s"));
-        let corpus = place::cache()?.join("corpus").join(&name);
+        let (corpus, limits) = match &seconds {
+            Some(seconds) => (place::cache()?.join("corpus").join(&name), vec![format!("-max_total_time={seconds}")]),
+            None => (fresh(&target.join("corpus").join(&name))?, COMMON.map(str::to_owned).to_vec()),
+        };
         fs::create_dir_all(&corpus).context(corpus.display())?;
+        say(format!("fuzzing {name} ({})", limits.join(" ")));
         let seeds = place::root().join("fuzz/seeds").join(&name);
-        let fuzz = Program::new(target.join(TRIPLE).join("release").join(&name)).arg(format!("-max_total_time={seconds}"));
+        let fuzz = Program::new(target.join(TRIPLE).join("release").join(&name)).args(&limits);
         let fuzz = fuzz.args(["-print_final_stats=0", "-verbosity=0", "-timeout=5", "-rss_limit_mb=2048"]).arg(&corpus);
         let fuzz = if seeds.is_dir() { fuzz.arg(seeds) } else { fuzz };
         // It tells its progress on stderr; of interest only when it found something.
@@ -51,6 +56,14 @@ pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
         tally.check(&format!("fuzz {name}"), outcome.is_ok());
     }
     Ok(())
+}
+
+/// A folder in which no earlier run left an input.
+fn fresh(folder: &Path) -> Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).context(folder.display())?;
+    }
+    Ok(folder.to_path_buf())
 }
 
 /// The names of the `[[bin]]` tables of the manifest.
