@@ -7,7 +7,7 @@ use super::digest::config_digest;
 use super::owners::FieldOwners;
 use crate::error::Error;
 use crate::ports::{Guest, GuestType, OperationRequest, Revision, SnapshotReport};
-use crate::types::{GuestName, GuestPhase, NodeName, ObjectMeta, VmSpec, VmStatus, Vmid};
+use crate::types::{GuestName, GuestPhase, NodeName, ObjectMeta, VmSpec, VmStatus, Vmid, VolumeId};
 
 /// The API that objects belong to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +140,20 @@ impl GuestObject {
     /// The node that has it.
     pub fn node(&self) -> &NodeName {
         &self.object.spec.node
+    }
+
+    /// True if a volume is a disk of the machine, as it is asked, as it runs or as a snapshot keeps it.
+    pub fn has_disk(&self, volume: &VolumeId) -> bool {
+        self.specs().any(|spec| spec.owned_volumes().any(|v| v == volume))
+    }
+
+    /// True if a volume is in a drive, disk or CD-ROM, of the machine as it is asked, as it runs or as a snapshot keeps it.
+    pub fn uses(&self, volume: &VolumeId) -> bool {
+        self.specs().any(|spec| spec.disks.values().any(|d| d.volume() == Some(volume)))
+    }
+
+    fn specs(&self) -> impl Iterator<Item = &VmSpec> {
+        [self.spec()].into_iter().chain(self.running.as_deref()).chain(self.snapshots.iter().map(|s| &s.spec))
     }
 
     /// The stored form.

@@ -98,7 +98,14 @@ impl ControlPlane {
     }
 
     /// Deletes a volume that no slot uses; `owner` need not exist.
+    ///
+    /// A disk of another guest is [`ErrorKind::FailedPrecondition`] at once. The owner's are looked at when the task's turn comes, so
+    /// that a deletion may follow the change that frees the volume.
     pub async fn destroy_volume(&self, call: &Call, node: &NodeName, owner: Vmid, volume: VolumeId) -> Result<Answer> {
+        if let Some(other) = self.guests().iter().map(|e| &e.guest).find(|g| g.id() != owner && g.has_disk(&volume)) {
+            let message = format!("volume '{volume}' is a disk of vm {}: take it out of its slot and its snapshots first", other.id());
+            return Err(Error::precondition("volume.delete", message).on(&volume));
+        }
         self.operate_on(call, node, owner, "destroy-volume", Operation::DestroyVolume { volume }).await
     }
 

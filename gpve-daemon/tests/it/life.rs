@@ -59,6 +59,12 @@ async fn a_snapshot_is_described_and_a_volume_made_and_freed_in_the_proxmox_dial
     let form = [("vmid", "100"), ("filename", "vm-100-disk-7.raw"), ("size", "1G"), ("format", "raw")];
     let volume = session.pve("POST", content, &form).await.data();
     assert_eq!(volume, "local:100/vm-100-disk-7.raw");
+    // Another guest may have it; then it stays.
+    session.pve_task("POST", "/nodes/pve/qemu", &[("vmid", "101"), ("memory", "64"), ("scsi0", "local:100/vm-100-disk-7.raw")]).await;
+    let refused = session.pve("DELETE", &format!("{content}/{}", "local:100%2Fvm-100-disk-7.raw"), &[]).await;
+    assert!(refused.status >= 400 && format!("{refused:?}").contains("is a disk of vm 101"), "{refused:?}");
+    session.pve("PUT", "/nodes/pve/qemu/101/config", &[("delete", "scsi0")]).await;
+    session.pve("PUT", "/nodes/pve/qemu/101/config", &[("delete", "unused0")]).await;
     session.pve_task("DELETE", &format!("{content}/{}", "local:100%2Fvm-100-disk-7.raw"), &[]).await;
     let left = session.pve("GET", content, &[]).await.data();
     assert!(left.as_array().unwrap().iter().all(|v| v["volid"] != volume), "{left}");

@@ -4,7 +4,7 @@ use gpve_api::v1::{List, VolumeRequest, VolumeView};
 use gpve_core::control::{AllocateVolume, NodeStatus};
 use gpve_core::error::{Error, Result};
 use gpve_core::ports::{ContentRequest, Guest as _, VolumeFilter};
-use gpve_core::types::{NodeName, StorageId, VmSpec, Vmid, VolumeId, VolumeName};
+use gpve_core::types::{NodeName, StorageId, Vmid, VolumeId, VolumeName};
 
 use super::{Answered, Asked, document};
 
@@ -57,15 +57,9 @@ pub(super) async fn delete(cx: &Asked) -> Result<Answered> {
     cx.task(cx.plane.destroy_volume(&cx.call, &node, owner, volume.id).await?).await
 }
 
-/// Refuses a volume that any guest has in a slot or a snapshot; the node looks at its owner alone, when its turn comes.
+/// Refuses a volume that any guest has in a drive, CD-ROM images too.
 fn check_unused(cx: &Asked, volume: &VolumeId) -> Result<()> {
-    let names = |spec: &VmSpec| spec.disks.values().any(|d| d.volume() == Some(volume));
-    let guests = cx.plane.guests();
-    let mut users = guests
-        .iter()
-        .map(|e| &e.guest)
-        .filter(|g| names(g.spec()) || g.running.as_deref().is_some_and(names) || g.snapshots.iter().any(|s| names(&s.spec)));
-    match users.next() {
+    match cx.plane.guests().iter().map(|e| &e.guest).find(|g| g.uses(volume)) {
         None => Ok(()),
         Some(guest) => {
             let message = format!("volume '{volume}' is used by vm {}: take it out of its slot and its snapshots first", guest.id());
