@@ -18,25 +18,26 @@ const WORKSPACE: &str = "bindings/c";
 const CARGO_C: Tool = Tool { package: "cargo-c", version: "0.10.24+cargo-0.98.0", program: "cargo-cinstall", switches: &[], is_long: true };
 
 pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
-    let (directory, target) = (place::root().join(WORKSPACE), suite.target.join("c"));
+    // What it depends on is built already for the other steps.
+    let (directory, target) = (place::root().join(WORKSPACE), &suite.target);
     let format = suite.cargo(&["fmt", "--check", "--", "-l"]).directory(&directory);
     suite.check(tally, "format of the C library", format)?;
     let clippy = suite.cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]).directory(&directory);
-    suite.check(tally, "clippy of the C library", clippy.env("CARGO_TARGET_DIR", &target))?;
-    let test = suite.cargo(&["test", "--no-fail-fast"]).directory(&directory).env("CARGO_TARGET_DIR", &target);
+    suite.check(tally, "clippy of the C library", clippy)?;
+    let test = suite.cargo(&["test", "--no-fail-fast"]).directory(&directory);
     if !follow(test, "tests", |line| tally.read_test_line(line))? {
         tally.fail("tests of the C library");
     }
-    suite.cargo(&["build", "--quiet"]).directory(&directory).env("CARGO_TARGET_DIR", &target).run()?;
+    suite.cargo(&["build", "--quiet"]).directory(&directory).run()?;
     suite.cargo(&["build", "--quiet", "--package", "gpve-daemon"]).run()?;
-    let installed = target.join("installed");
+    let installed = target.join("c/installed");
     Program::new(directory.join("stage.sh")).arg(target.join("debug")).arg(&installed).run()?;
     programs(suite, tally, &["all".into(), installed.clone().into()])?;
-    by_cargo_c(suite, tally, &directory, &target)
+    by_cargo_c(suite, tally, &directory)
 }
 
 /// Installs it by the standard tool instead of our own script: the same header, and programs find it by pkg-config alone.
-fn by_cargo_c(suite: &Suite, tally: &mut Tally, directory: &Path, target: &Path) -> Result {
+fn by_cargo_c(suite: &Suite, tally: &mut Tally, directory: &Path) -> Result {
     let cargo_c = match CARGO_C.get() {
         Ok(cargo_c) => cargo_c,
         Err(why) => {
@@ -44,12 +45,12 @@ fn by_cargo_c(suite: &Suite, tally: &mut Tally, directory: &Path, target: &Path)
             return Ok(());
         }
     };
-    let prefix = target.join("cinstalled");
+    let prefix = suite.target.join("c/cinstalled");
     if prefix.exists() {
         fs::remove_dir_all(&prefix).context(prefix.display())?;
     }
     let install = suite.prepare(Program::new(cargo_c)).args(["cinstall", "--locked", "--debug", "--libdir", "lib", "--prefix"]);
-    install.arg(&prefix).directory(directory).env("CARGO_TARGET_DIR", target).quiet()?;
+    install.arg(&prefix).directory(directory).quiet()?;
     programs(suite, tally, &["installed".into(), prefix.into()])
 }
 

@@ -21,14 +21,10 @@ pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
         return Ok(());
     }
     let python = environment.python;
-    let target = suite.target.join("python");
-    let cargo = |arguments: &[&str]| {
-        let program = suite.cargo(arguments).directory(&package);
-        program.env("CARGO_TARGET_DIR", &target).env("PYO3_PYTHON", &python)
-    };
+    let cargo = |arguments: &[&str]| suite.cargo(arguments).directory(&package).env("PYO3_PYTHON", &python);
     suite.check(tally, "format of the Python package", cargo(&["fmt", "--check", "--", "-l"]))?;
     suite.check(tally, "clippy of the Python package", cargo(&["clippy", "--quiet", "--", "-D", "warnings"]))?;
-    install(suite, &python, &package, &target)?;
+    install(suite, &python, &package)?;
     suite.cargo(&["build", "--quiet", "--package", "gpve-daemon"]).run()?;
     let pytest = suite.prepare(Program::new(&python).args(["-m", "pytest", "-p", "no:cacheprovider"])).directory(&package);
     let failed_before = tally.failed;
@@ -40,13 +36,13 @@ pub(super) fn run(suite: &Suite, tally: &mut Tally) -> Result {
 }
 
 /// Builds the wheel and puts it in place of the one of before.
-fn install(suite: &Suite, python: &Path, package: &Path, target: &Path) -> Result {
-    let wheels = target.join("wheels");
+fn install(suite: &Suite, python: &Path, package: &Path) -> Result {
+    let wheels = suite.target.join("wheels");
     if wheels.exists() {
         fs::remove_dir_all(&wheels).context(wheels.display())?;
     }
     let build = Program::new(python).args(["-m", "maturin", "build", "--quiet", "--interpreter"]).arg(python).arg("--out").arg(&wheels);
-    suite.prepare(build).env("CARGO_TARGET_DIR", target).directory(package).quiet()?;
+    suite.prepare(build).directory(package).quiet()?;
     let wheel = fs::read_dir(&wheels).context(wheels.display())?.next().ok_or_else(|| Failure::new("maturin made no wheel"))??.path();
     let size = fs::metadata(&wheel)?.len();
     say(format!("{} of {:.1} MiB, unoptimized", wheel.display(), size as f64 / f64::from(1 << 20)));
