@@ -233,7 +233,7 @@ pub(super) struct GuestLog<'s> {
 
 #[async_trait]
 impl SagaLog<Memo> for GuestLog<'_> {
-    async fn write(&self, position: &Position, name: &'static str, memo: &Memo) -> Result<()> {
+    async fn write(&self, position: &Position, memo: &Memo) -> Result<()> {
         let undoing = matches!(position.direction, crate::saga::Direction::Backward(_));
         let staged = self.env.staged();
         let also = staged.iter().map(|record| self.env.put(record)).collect::<Result<_>>()?;
@@ -241,7 +241,7 @@ impl SagaLog<Memo> for GuestLog<'_> {
             .write(
                 |r| {
                     r.report.state = if undoing { TaskState::Undoing } else { TaskState::Running };
-                    r.report.step = Some(name.to_owned());
+                    r.report.step = position.step.as_deref().map(str::to_owned);
                     if let Some(work) = &mut r.work {
                         work.position = Some(position.clone());
                         work.memo = memo.clone();

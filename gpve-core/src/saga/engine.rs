@@ -1,5 +1,8 @@
 //! Drives a saga forward, and back when it must.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::step::{Direction, Position, SagaLog, Step};
 use crate::error::{Error, ErrorKind};
 use crate::ports::OpCx;
@@ -18,7 +21,7 @@ pub enum End {
     /// It failed, and so did undoing it.
     Stuck {
         /// The step that could not be undone.
-        step: &'static str,
+        step: String,
         /// Why the saga failed.
         error: Error,
         /// Why undoing failed.
@@ -38,10 +41,25 @@ pub async fn drive<E: Sync, M: Send + Sync>(
     memo: &mut M,
 ) -> End {
     let saga = Saga { steps, log, env };
+    debug_assert!(saga.names_differ(), "a step is found again by its name");
+    let from = match saga.index(position.step) {
+        Ok(from) => from,
+        Err(step) => return unknown(step, position.direction),
+    };
     match position.direction {
-        Direction::Forward => saga.forward(cx, position.step, memo).await,
-        Direction::Backward(error) => saga.backward(cx, Undoing { from: position.step, error, is_written: true }, memo).await,
+        Direction::Forward => saga.forward(cx, from, memo).await,
+        Direction::Backward(error) => saga.backward(cx, Undoing { from, error, is_written: true }, memo).await,
     }
+}
+
+/// The end of a saga that stands at a step which this version does not have: it can be neither done nor undone.
+fn unknown(step: String, direction: Direction) -> End {
+    let undo = Error::internal("saga.resume", format!("another version of gpve began it: this one has no step '{step}'"));
+    let error = match direction {
+        Direction::Forward => undo.clone(),
+        Direction::Backward(error) => error,
+    };
+    End::Stuck { step, error, undo }
 }
 
 /// Where undoing begins, and why.
@@ -66,6 +84,17 @@ struct Saga<'s, E, M> {
 }
 
 impl<E: Sync, M: Send + Sync> Saga<'_, E, M> {
+    fn names_differ(&self) -> bool {
+        let names: HashSet<&str> = self.steps.iter().map(|step| step.name()).collect();
+        names.len() == self.steps.len()
+    }
+
+    /// Where the step called `name` is; the name itself if there is none.
+    fn index(&self, name: Option<Cow<'static, str>>) -> Result<usize, String> {
+        let Some(name) = name else { return Ok(0) };
+        self.steps.iter().position(|step| step.name() == name).ok_or_else(|| name.into_owned())
+    }
+
     async fn forward(&self, cx: &OpCx, from: usize, memo: &mut M) -> End {
         for (i, step) in self.steps.iter().enumerate().skip(from) {
             if cx.cancel().is_cancelled() {
@@ -73,10 +102,10 @@ impl<E: Sync, M: Send + Sync> Saga<'_, E, M> {
                 // The step at `i` may have run before a crash: undoing starts with it.
                 return self.backward(cx, Undoing::new(i, error), memo).await;
             }
-            let here = Position { step: i, direction: Direction::Forward };
+            let here = Position::at(step.name(), Direction::Forward);
             if i > from
                 && !step.leaves_nothing(memo)
-                && let Err(e) = self.log.write(&here, step.name(), memo).await
+                && let Err(e) = self.log.write(&here, memo).await
             {
                 return End::Interrupted(e);
             }
@@ -91,9 +120,9 @@ impl<E: Sync, M: Send + Sync> Saga<'_, E, M> {
         let cx = cx.uncancellable();
         let Undoing { from, error, is_written } = undoing;
         for (i, step) in self.steps.iter().enumerate().take(from + 1).rev() {
-            let here = Position { step: i, direction: Direction::Backward(error.clone()) };
+            let here = Position::at(step.name(), Direction::Backward(error.clone()));
             if !(is_written && i == from)
-                && let Err(e) = self.log.write(&here, step.name(), memo).await
+                && let Err(e) = self.log.write(&here, memo).await
             {
                 return End::Interrupted(e);
             }
@@ -101,7 +130,7 @@ impl<E: Sync, M: Send + Sync> Saga<'_, E, M> {
             while let Err(undo) = step.undo(&cx, self.env, memo).await {
                 cx.log(format!("undoing {} failed ({attempt} of {UNDO_ATTEMPTS}): {}", step.name(), undo.report()));
                 if attempt == UNDO_ATTEMPTS {
-                    return End::Stuck { step: step.name(), error, undo };
+                    return End::Stuck { step: step.name().to_owned(), error, undo };
                 }
                 attempt += 1;
             }

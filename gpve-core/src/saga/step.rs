@@ -1,5 +1,7 @@
 //! What a saga is made of.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +11,8 @@ use crate::ports::OpCx;
 /// One step of a saga. See the module's rules.
 #[async_trait]
 pub trait Step<E: Sync, M: Send>: Send + Sync {
-    /// Its name in the log and in the task (`volumes`, `launch`).
+    /// Its name in the log and in the task (`volumes`, `launch`): no other step of the saga has it, and no later version gives it another
+    /// meaning.
     fn name(&self) -> &'static str;
 
     /// Does it. Cancellation is checked between steps; a step that can take long watches `cx` itself.
@@ -40,11 +43,12 @@ pub enum Direction {
     Backward(Error),
 }
 
-/// Where a saga is: the step that is about to run (or be undone), counted from 0.
+/// Where a saga is: the step that is about to run (or be undone), by its name, so that another version of the program that has more steps
+/// goes on at the right one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Index of the step.
-    pub step: usize,
+    /// Name of the step; `None` is the first.
+    pub step: Option<Cow<'static, str>>,
     /// Which way.
     pub direction: Direction,
 }
@@ -52,13 +56,17 @@ pub struct Position {
 impl Position {
     /// The beginning.
     pub fn start() -> Self {
-        Self { step: 0, direction: Direction::Forward }
+        Self { step: None, direction: Direction::Forward }
+    }
+
+    pub(super) fn at(step: &'static str, direction: Direction) -> Self {
+        Self { step: Some(Cow::Borrowed(step)), direction }
     }
 }
 
 /// Makes a saga's position and memo durable.
 #[async_trait]
 pub trait SagaLog<M: Sync>: Send + Sync {
-    /// Writes where the saga is and what it knows; `name` is the step's. Returns once it is durable.
-    async fn write(&self, position: &Position, name: &'static str, memo: &M) -> Result<()>;
+    /// Writes where the saga is and what it knows. Returns once it is durable.
+    async fn write(&self, position: &Position, memo: &M) -> Result<()>;
 }

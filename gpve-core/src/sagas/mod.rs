@@ -17,8 +17,7 @@ use crate::node::{Env, Memo};
 use crate::ports::Operation;
 use crate::saga::Steps;
 
-/// The steps of `operation`. The same operation has the same steps in every process of this version: a restart goes on
-/// by index.
+/// The steps of `operation`. A restart, of this version or another, goes on at the step of the name that was written.
 pub(crate) fn steps(operation: &Operation) -> Steps<Env, Memo> {
     match operation {
         Operation::Create { .. } => guest_create::steps(),
