@@ -6,6 +6,7 @@
 //! `/proc/PID/fd/N`, with the whole backing chain spelled out, so the references inside an image are never followed.
 
 mod blank;
+mod convert;
 mod header;
 mod info;
 mod progress;
@@ -14,6 +15,7 @@ mod tool;
 mod vmdk;
 
 pub use blank::{QCOW2_SIZE_MAX, write_blank};
+pub use convert::{CopyCommand, CopyEnd};
 pub use header::{HeaderError, ImageHeader, ReadAt, Reference, ReferenceKind, read_header};
 pub use info::{ImageInfo, parse_info};
 pub use progress::Progress;

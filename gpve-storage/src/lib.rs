@@ -4,6 +4,7 @@
 //! - [`manager`]: the storages of a node, by name.
 //! - [`dir`]: disks and files below a directory; the pattern for plugins to come.
 //! - [`image`]: headers of disk images, and `qemu-img`.
+//! - [`location`]: where volumes of Proxmox VE's storage types are.
 //!
 //! # Invariants
 //! - No path is made from a client's text: names are parsed into checked parts, and files are opened with `openat2`
@@ -44,6 +45,7 @@ pub mod dir;
 mod fault;
 pub mod fuzz;
 pub mod image;
+pub mod location;
 pub mod manager;
 
 pub use dir::{DirConfig, DirStorage};

@@ -3,7 +3,8 @@
 //! A file has the settings in force, what is pending, what was last given to cloud-init, and the settings of each
 //! snapshot, each in a section of `key: value` lines; comments are the description. [`ConfFile::parse`] reads it, strictly
 //! or with a report of what it passed over; [`ConfFile`] prints in Proxmox VE's form. [`Restore`] rewrites the
-//! configuration of a backup for new volumes. Nothing here touches a file.
+//! configuration of a backup for new volumes. What a node writes of a snapshot while it takes, deletes or rolls back to it
+//! are functions of [`ConfFile`] too. Nothing here touches a file.
 //!
 //! ```
 //! use gpve_api::pve2::conf::{ConfFile, Mode};
@@ -20,6 +21,7 @@ mod import;
 mod parse;
 mod property;
 mod restore;
+mod snapshot;
 mod write;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ use super::config::{Definition, VmConfig};
 
 pub use import::Imported;
 pub use restore::{MappedDrive, Restore, Unique, device_map};
+pub use snapshot::{Mended, NewSnapshot, SavedState, SnapshotError};
 
 /// What happens to a line that Proxmox VE would not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod documents;
 mod native;
 mod property;
 mod recorded;
+mod snapshots;
 mod wire;
 
 /// Reference data about Proxmox VE, which is no part of this repository: `GPVE_PVE_DATA`, or beside the checkout.

@@ -334,6 +334,9 @@ pub struct SnapshotReport {
     pub parent: Option<SnapName>,
     /// The guest's memory is in it.
     pub vmstate: bool,
+    /// Its deletion was begun and did not end: parts of it are gone, and all that can be done with it is to delete it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleting: bool,
     /// The guest's spec then.
     pub spec: VmSpec,
     /// The guest's name then.

@@ -78,8 +78,7 @@ impl Plan {
             }
             return Ok(record.spec);
         };
-        let found = record.snapshots.iter().find(|s| s.name == *name).map(|s| s.spec.clone());
-        found.ok_or_else(|| Error::not_found("guest.clone", format!("snapshot '{name}'")))
+        Ok(super::snapshot::find_whole(&record, name)?.spec.clone())
     }
 
     async fn plan_volumes(&self, env: &Env, cx: &OpCx, spec: &mut VmSpec) -> Result<Vec<PlannedVolume>> {

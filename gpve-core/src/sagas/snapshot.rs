@@ -14,7 +14,7 @@ pub(super) fn take(name: &SnapName, description: &str) -> Steps<Env, Memo> {
 }
 
 pub(super) fn delete(name: &SnapName, force: bool) -> Steps<Env, Memo> {
-    vec![Box::new(DeleteDisks { name: name.clone(), force }), Box::new(RecordDeleted(name.clone()))]
+    vec![Box::new(MarkDeleting(name.clone())), Box::new(DeleteDisks { name: name.clone(), force }), Box::new(RecordDeleted(name.clone()))]
 }
 
 pub(super) fn rollback(name: &SnapName, start: bool) -> Steps<Env, Memo> {
@@ -37,6 +37,28 @@ pub(super) fn describe(name: &SnapName, description: &str) -> Steps<Env, Memo> {
 fn find<'r>(record: &'r GuestRecord, name: &SnapName) -> Result<&'r SnapshotReport> {
     let missing = || Error::not_found("snapshot", format!("snapshot '{name}'"));
     record.snapshots.iter().find(|s| s.name == *name).ok_or_else(missing)
+}
+
+/// A snapshot whose parts are all there.
+pub(super) fn find_whole<'r>(record: &'r GuestRecord, name: &SnapName) -> Result<&'r SnapshotReport> {
+    let snapshot = find(record, name)?;
+    if snapshot.deleting {
+        let text = format!("snapshot '{name}' is incomplete: its deletion was begun; delete it again, with force if it fails");
+        return Err(Error::precondition("snapshot", text).on(record.vmid));
+    }
+    Ok(snapshot)
+}
+
+/// Refuses to delete a volume that a snapshot of the guest holds a state of.
+pub(super) fn refuse_part(record: &GuestRecord, op: &str, volume: &VolumeId) -> Result<()> {
+    let holds = |s: &&SnapshotReport| disks(&s.spec).iter().any(|(_, v)| v == volume);
+    match record.snapshots.iter().find(holds) {
+        None => Ok(()),
+        Some(s) => {
+            let text = format!("volume '{volume}' is part of snapshot '{}': delete that first", s.name);
+            Err(Error::precondition(op, text).on(volume))
+        }
+    }
 }
 
 /// Slots and volumes of the disks that snapshots cover.
@@ -166,6 +188,7 @@ impl Step<Env, Memo> for RecordTaken {
                 time,
                 parent: r.parent.clone(),
                 vmstate: false,
+                deleting: false,
                 spec: *spec,
                 guest_name: r.name.clone(),
             };
@@ -173,6 +196,21 @@ impl Step<Env, Memo> for RecordTaken {
             r.parent = Some(self.0.clone());
         })
         .await
+    }
+}
+
+/// Writes down that parts of the snapshot will be missing, before one is.
+struct MarkDeleting(SnapName);
+
+#[async_trait]
+impl Step<Env, Memo> for MarkDeleting {
+    fn name(&self) -> &'static str {
+        "mark"
+    }
+
+    async fn run(&self, _cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
+        find(&env.record(), &self.0)?;
+        env.update(|r| r.snapshots.iter_mut().filter(|s| s.name == self.0).for_each(|s| s.deleting = true)).await
     }
 }
 
@@ -230,11 +268,16 @@ impl Step<Env, Memo> for CheckRollback {
 
     async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
         let record = env.record();
-        let snapshot = find(&record, &self.0)?;
+        let snapshot = find_whole(&record, &self.0)?;
         for (slot, id) in disks(&snapshot.spec) {
             let plugin = env.storage(id.storage())?;
-            if plugin.get(cx, id.name()).await?.is_none() {
-                let text = format!("volume '{id}' of disk '{slot}' is gone: this snapshot cannot be rolled back to");
+            let missing = match (plugin.get(cx, id.name()).await?, plugin.snapshots()) {
+                (None, _) => Some("is gone"),
+                (Some(_), None) => Some("has no snapshots"),
+                (Some(_), Some(facet)) => (!facet.list(cx, id.name()).await?.contains(&self.0)).then_some("has lost its part"),
+            };
+            if let Some(what) = missing {
+                let text = format!("volume '{id}' of disk '{slot}' {what}: this snapshot cannot be rolled back to");
                 return Err(Error::new(ErrorKind::FailedPrecondition, "snapshot", text).on(env.vmid()));
             }
         }

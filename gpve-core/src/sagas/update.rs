@@ -42,6 +42,7 @@ impl Step<Env, Memo> for Plan {
         }
         spec = self.0.spec.apply(&spec)?;
         memo.doomed = record.spec.unused.values().filter(|v| !mentions(&spec, v)).cloned().collect();
+        memo.doomed.iter().try_for_each(|volume| super::snapshot::refuse_part(&record, "guest.update", volume))?;
         let owned: Vec<VolumeId> = record.spec.owned_volumes().cloned().collect();
         for id in owned.into_iter().filter(|v| !memo.doomed.contains(v)) {
             if !mentions(&spec, &id) {

@@ -100,15 +100,11 @@ impl Step<Env, Memo> for DestroyVolume {
     async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
         let record = env.record();
         let used = |s: &crate::types::VmSpec| s.disks.values().any(|d| d.volume() == Some(&self.0));
-        let by_snapshot = record.snapshots.iter().find(|s| used(&s.spec));
         if used(&record.spec) || record.running.as_deref().is_some_and(used) {
             let text = format!("volume '{}' is used by VM {}: take it out of its slot first", self.0, env.vmid());
             return Err(Error::precondition("volume.destroy", text).on(&self.0));
         }
-        if let Some(snapshot) = by_snapshot {
-            let text = format!("volume '{}' is part of snapshot '{}': delete that first", self.0, snapshot.name);
-            return Err(Error::precondition("volume.destroy", text).on(&self.0));
-        }
+        super::snapshot::refuse_part(&record, "volume.destroy", &self.0)?;
         volumes::delete(env, cx, [self.0.clone()]).await?;
         if record.spec.unused.values().any(|v| *v == self.0) {
             env.update(|r| {

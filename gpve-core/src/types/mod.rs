@@ -13,6 +13,7 @@ mod disk;
 mod disk_options;
 mod display;
 mod id;
+mod image_place;
 mod machine;
 mod memory;
 mod meta;
@@ -60,6 +61,7 @@ pub use display::{AudioDevice, AudioDriver, AudioSpec, Clipboard, SpiceSpec, Vga
 pub use id::{
     BridgeName, FieldManager, GuestName, Namespace, NodeName, OperationId, SnapName, StorageId, Tag, UserId, Vmid, VolumeId, VolumeName,
 };
+pub use image_place::{CephMonitor, IoUring, IscsiUnit, RbdImage, StorageTraits};
 pub use machine::{Arch, MachineKind, MachineSpec, MachineVersion, Viommu};
 pub use memory::{Ballooning, Hugepages, MemorySpec};
 pub use meta::{Labels, ObjectMeta};

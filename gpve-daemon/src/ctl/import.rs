@@ -41,6 +41,8 @@ struct Report {
     pending: Vec<String>,
     /// Snapshots, which are not taken over.
     snapshots: Vec<String>,
+    /// Work on snapshots that the node had not ended.
+    unfinished: Vec<String>,
 }
 
 pub(super) async fn run(cx: &Ctx, command: ImportCommand) -> Result<()> {
@@ -138,6 +140,7 @@ fn report(file: String, vmid: Vmid, parsed: &Parsed, imported: &Imported) -> Rep
         passed_over: parsed.passed_over.iter().map(|p| format!("line {}: {}", p.line, p.reason)).collect(),
         pending: imported.pending.clone(),
         snapshots: imported.snapshots.clone(),
+        unfinished: imported.mended.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -178,6 +181,9 @@ fn show(report: &Report, dry_run: bool) {
     ];
     for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
         println!("  {what}: {}", names.join(", "));
+    }
+    for unfinished in &report.unfinished {
+        println!("  {unfinished}");
     }
     for refused in report.refused.iter().chain(&report.passed_over) {
         println!("  left out: {refused}");

@@ -10,6 +10,7 @@ use gpve_core::types::{ByteSize, DiskFormat, SnapName};
 use gpve_exec::{ExecError, Invocation, Runner, Tool};
 use serde::{Deserialize, Serialize};
 
+use super::convert::{CopyCommand, CopyEnd};
 use super::header::HeaderError;
 use super::info::{ImageInfo, parse_info};
 use super::progress::Progress;
@@ -135,6 +136,22 @@ pub struct Conversion<'a> {
     pub format: DiskFormat,
 }
 
+impl Conversion<'_> {
+    /// The copy in `qemu-img`'s terms. The draft's bytes are made an image on the way.
+    fn command(&self) -> CopyCommand {
+        CopyCommand {
+            source: CopyEnd::Options(self.source.options()),
+            target: CopyEnd::Named { name: path_of(self.target).display().to_string(), format: self.format.as_str() },
+            snapshot: self.snapshot.cloned(),
+            target_exists: false,
+            target_is_zero: false,
+            source_is_uncached: false,
+            target_is_uncached: false,
+            limit_kib: None,
+        }
+    }
+}
+
 /// What to do with an internal snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotAction {
@@ -182,13 +199,7 @@ impl QemuImg {
     /// # Errors
     /// [`ImageError::Tool`].
     pub async fn convert(&self, cx: &OpCx, conversion: &Conversion<'_>) -> Result<(), ImageError> {
-        let mut run = command("convert").arg("-p").deadline(CONVERT_DEADLINE);
-        if let Some(snapshot) = conversion.snapshot {
-            // A guest may run on the image: what a snapshot holds does not change under it.
-            run = run.arg("-U").arg("-l").option("snapshot.name=", snapshot.as_str());
-        }
-        run = run.arg("-O").arg_value(conversion.format.as_str());
-        run = run.arg("--image-opts").operand(conversion.source.options()).path(&path_of(conversion.target));
+        let run = conversion.command().invocation().deadline(CONVERT_DEADLINE);
         let (log, progress) = (cx.clone(), Mutex::new(Progress::default()));
         let run = run.watch_stdout(move |piece| {
             let percent = progress.lock().unwrap_or_else(PoisonError::into_inner).take(piece);

@@ -12,6 +12,7 @@ mod host_import;
 mod host_snapshot;
 mod manager;
 mod property;
+mod pve_convert;
 mod pve_tables;
 mod support;
 mod unfinished;

@@ -9,17 +9,21 @@ use serde_json::{Value, json};
 
 use crate::support::{Local, cx, needs_qemu_img, qemu_img};
 
-/// The table, or nothing and a loud word.
-fn table(name: &str) -> Option<Vec<Value>> {
+/// The reference document, or nothing and a loud word.
+pub(crate) fn document(file: &str) -> Option<Value> {
     let directory = std::env::var_os("GPVE_PVE_DATA").map_or_else(|| PathBuf::from("../../shared/pve"), PathBuf::from);
-    let path = directory.join(format!("pve-storage/tables/{name}.json"));
+    let path = directory.join(file);
     match std::fs::read(&path) {
-        Ok(text) => Some(serde_json::from_slice::<Value>(&text).unwrap()["tests"].as_array().unwrap().clone()),
+        Ok(text) => Some(serde_json::from_slice::<Value>(&text).unwrap()),
         Err(error) => {
-            println!("SKIP pve_tables::{name}: {}: {error}; set GPVE_PVE_DATA", path.display());
+            println!("SKIP pve_tables::{file}: {}: {error}; set GPVE_PVE_DATA", path.display());
             None
         }
     }
+}
+
+fn table(name: &str) -> Option<Vec<Value>> {
+    Some(document(&format!("pve-storage/tables/{name}.json"))?["tests"].as_array().unwrap().clone())
 }
 
 /// What PVE answers for a volume name: content, file, guest, base, base's guest, is a base, format.

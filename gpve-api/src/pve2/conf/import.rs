@@ -2,7 +2,7 @@
 
 use gpve_core::types::{PropertyKey, PropertyValue};
 
-use super::{ConfFile, Section};
+use super::{ConfFile, Mended, Section};
 use crate::pve2::config::Definition;
 
 /// The guest that a file becomes, and what does not come with it.
@@ -20,12 +20,16 @@ pub struct Imported {
     pub pending: Vec<String>,
     /// Snapshots, which stay in the images and are not taken over.
     pub snapshots: Vec<String>,
+    /// Work on snapshots that the node had not ended, and that the file is without.
+    pub mended: Vec<Mended>,
 }
 
 impl ConfFile {
     /// The guest that this file becomes.
     pub fn import(&self) -> Imported {
-        let (section, pending) = self.at_next_start();
+        let mut file = self.clone();
+        let mended = file.mend_snapshots();
+        let (section, pending) = file.at_next_start();
         let (mut definition, refused) = section.define_what_can_be();
         for (key, value) in &section.unknown {
             if let (Ok(key), Ok(value)) = (key.parse::<PropertyKey>(), PropertyValue::try_from(value.clone())) {
@@ -36,7 +40,8 @@ impl ConfFile {
         Imported {
             taken: section.values.keys().filter(is_taken).cloned().collect(),
             without_effect: definition.spec.without_effect(),
-            snapshots: self.snapshots.keys().cloned().collect(),
+            snapshots: file.snapshots.keys().cloned().collect(),
+            mended,
             definition,
             refused,
             pending,

@@ -6,4 +6,5 @@ mod queue;
 mod recover;
 mod rig;
 mod sagas;
+mod snapshots;
 mod tasks;

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use gpve_core::types::{Aio, CacheMode, Discard, DiskFormat, DiskOptions, Media};
+pub use gpve_core::types::{CephMonitor, IoUring, IscsiUnit, RbdImage, StorageTraits};
 use serde_json::{Value, json};
 
 use super::line::Switch;
@@ -19,59 +20,6 @@ pub enum FileSource {
     Rbd(RbdImage),
     /// From an iSCSI target.
     Iscsi(IscsiUnit),
-}
-
-/// An image in a Ceph pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RbdImage {
-    /// Pool.
-    pub pool: String,
-    /// Namespace in the pool.
-    pub namespace: Option<String>,
-    /// Image.
-    pub image: String,
-    /// Monitors as host and port; none where a configuration file names them.
-    pub monitors: Vec<(String, u16)>,
-    /// Ceph's configuration file, which also names the key.
-    pub configuration: Option<PathBuf>,
-    /// User, where the cluster asks for one.
-    pub user: Option<String>,
-}
-
-/// A unit of an iSCSI target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IscsiUnit {
-    /// Host, with port where it is not the usual one.
-    pub portal: String,
-    /// Target.
-    pub target: String,
-    /// Unit.
-    pub lun: u32,
-}
-
-/// What is known of the storage that an image is on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StorageTraits {
-    /// When io_uring can be trusted there.
-    pub io_uring: IoUring,
-    /// It checks data by sums, which change under direct I/O while the guest writes (btrfs): cached unless told otherwise.
-    pub is_cached: bool,
-    /// Snapshots are images of their own, whose clusters stay where they are when the guest discards them.
-    pub keeps_clusters: bool,
-    /// It is a CD-ROM drive of the host, whose tray and medium the guest shall see.
-    pub is_cdrom_drive: bool,
-}
-
-/// Storages on which io_uring can be trusted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum IoUring {
-    /// Always.
-    #[default]
-    Always,
-    /// Past the host's cache only: with it requests hang (Ceph's kernel client).
-    Direct,
-    /// Never: requests hang or fail (LVM, CIFS).
-    Never,
 }
 
 /// An image and what it is based on.
@@ -305,8 +253,12 @@ impl Behaviour {
             node["namespace"] = json!(namespace);
         }
         if !image.monitors.is_empty() {
-            let monitors = image.monitors.iter().map(|(host, port)| json!({"host": host, "port": port.to_string()}));
+            let port = |monitor: &CephMonitor| monitor.port.unwrap_or(CephMonitor::PORT).to_string();
+            let monitors = image.monitors.iter().map(|monitor| json!({"host": monitor.host, "port": port(monitor)}));
             node["server"] = monitors.collect();
+        }
+        if let Some(snapshot) = &image.snapshot {
+            node["snapshot"] = json!(snapshot.as_str());
         }
         if let Some(path) = &image.configuration {
             node["conf"] = json!(path.to_string_lossy());

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use gpve_core::types::{DiskBus, DiskFormat, DiskSlot, ResolvedDisk, ResolvedVm, VolumeId};
-use gpve_qmp::qemu::argv::blockdev::{FileSource, Image, IoUring, IscsiUnit, RbdImage, StorageTraits};
+use gpve_qmp::qemu::argv::blockdev::{FileSource, Image};
 use gpve_qmp::qemu::argv::refusal::Refusal;
+use gpve_storage::location::{Definition, ImagePlace};
 use serde_json::Value;
-
-/// Port of Ceph's monitors.
-const MONITOR_PORT: u16 = 3300;
 
 pub(super) fn of_machine(environment: &Value, vm: &ResolvedVm) -> Result<BTreeMap<DiskSlot, Image>, Refusal> {
     let mut images = BTreeMap::new();
@@ -33,9 +31,9 @@ fn of_host(environment: &Value, vm: &ResolvedVm, disk: &ResolvedDisk, path: &Pat
 }
 
 fn image(environment: &Value, vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDisk, volume: &VolumeId) -> Result<Image, Refusal> {
-    let (id, name) = (volume.storage().to_string(), volume.name().to_string());
+    let id = volume.storage().to_string();
     let storage = environment["storage"].get(&id).ok_or_else(|| Refusal::host(slot.to_string(), format!("there is no storage '{id}'")))?;
-    let mut image = top(storage, &name);
+    let mut image = top(storage, volume);
     image.read_only = disk.cdrom || disk.options.ro == Some(true) || vm.template;
     // Each snapshot of these is an image below.
     let chain = environment["volume_snapshot_chain"].get(&id).filter(|_| image.format == DiskFormat::Qcow2);
@@ -50,50 +48,20 @@ fn image(environment: &Value, vm: &ResolvedVm, slot: DiskSlot, disk: &ResolvedDi
     Ok(image)
 }
 
-fn top(storage: &Value, name: &str) -> Image {
-    let text = |key: &str| storage[key].as_str().unwrap_or_default().to_owned();
-    let file_name = name.rsplit('/').next().unwrap();
-    let format = match file_name.rsplit('.').next() {
-        Some("qcow2") => DiskFormat::Qcow2,
-        Some("vmdk") => DiskFormat::Vmdk,
-        _ => DiskFormat::Raw,
+/// Where Proxmox VE has it.
+fn top(storage: &Value, volume: &VolumeId) -> Image {
+    let lines: Vec<(&String, String)> = storage.as_object().unwrap().iter().map(|(key, value)| (key, text(value))).collect();
+    let property = |key: &str| lines.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
+    let location = Definition::parse(storage["type"].as_str().unwrap(), property).unwrap().locate(volume.name(), None, 0).unwrap();
+    let is_device = matches!(location.place, ImagePlace::Device(_));
+    let file = match location.place {
+        ImagePlace::File(path) | ImagePlace::Device(path) => FileSource::Path(path),
+        ImagePlace::Rbd(image) => FileSource::Rbd(image),
+        ImagePlace::Iscsi(unit) => FileSource::Iscsi(unit),
     };
-    let device = |path: String, io_uring| Image {
-        is_device: true,
-        storage: StorageTraits { io_uring, ..StorageTraits::default() },
-        ..Image::file(format, Path::new(&path))
-    };
-    match storage["type"].as_str().unwrap() {
-        "lvm" => device(format!("/dev/{}/{name}", text("vgname")), IoUring::Never),
-        "lvmthin" => device(format!("/dev/{}/{name}", text("vgname")), IoUring::Always),
-        "zfspool" => device(format!("/dev/zvol/{}/{name}", text("pool")), IoUring::Always),
-        "rbd" if storage["krbd"] == 1 => device(format!("/dev/rbd-pve/{}/{}/{name}", text("fsid"), text("pool")), IoUring::Direct),
-        "rbd" => {
-            let monitors = text("monhost").split([',', ' ', ';']).map(|host| (host.to_owned(), MONITOR_PORT)).collect();
-            let image = name.rsplit('/').next().unwrap().to_owned();
-            let image = RbdImage { pool: text("pool"), namespace: None, image, monitors, configuration: None, user: None };
-            Image::at(format, FileSource::Rbd(image))
-        }
-        "zfs" => Image::at(format, FileSource::Iscsi(IscsiUnit { portal: text("portal"), target: text("target"), lun: 0 })),
-        kind => in_folder(storage, kind, name, format),
-    }
+    Image { is_device, storage: location.traits, ..Image::at(location.format, file) }
 }
 
-fn in_folder(storage: &Value, kind: &str, name: &str, format: DiskFormat) -> Image {
-    let root = storage["path"].as_str().unwrap();
-    let path = match name.split_once('/') {
-        Some(("iso", file)) => format!("{root}/template/iso/{file}"),
-        Some(("import", file)) => format!("{root}/import/{file}"),
-        // A raw image of btrfs is alone in a subvolume of its own.
-        _ if kind == "btrfs" && format == DiskFormat::Raw => format!("{root}/images/{}/disk.raw", name.trim_end_matches(".raw")),
-        // What a linked clone is based on stands before it.
-        _ => format!("{root}/images/{}", name.rsplitn(3, '/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/")),
-    };
-    let traits = StorageTraits {
-        io_uring: if kind == "cifs" { IoUring::Never } else { IoUring::Always },
-        is_cached: kind == "btrfs",
-        keeps_clusters: storage["snapshot-as-volume-chain"] == 1,
-        ..StorageTraits::default()
-    };
-    Image { storage: traits, ..Image::file(format, Path::new(&path)) }
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
