@@ -2,7 +2,7 @@
 
 use gpve_api::pve2::config::{Definition, Edit, SPELLING, VmConfig, default_boot, needs_root, pending};
 use gpve_api::route::{Dialect, Given, Kind};
-use gpve_api::routes::router;
+use gpve_api::routes::{router, vm_options};
 use gpve_core::error::ErrorKind;
 use gpve_core::types::{Accel, DiskSource, MacAddr, VmSpec};
 use proptest::prelude::*;
@@ -274,6 +274,17 @@ fn pending_changes_stand_beside_what_is_in_force_and_can_be_taken_back() {
     assert_eq!(shown.last().unwrap()["key"], "digest");
     let back = edit(&[("revert", "cores,onboot,name")]).unwrap().apply(&asked, Some(&running)).unwrap();
     assert_eq!(VmConfig::of(&back.definition), VmConfig::of(&running));
+}
+
+#[test]
+fn every_setting_is_roots_or_not() {
+    let is_roots = |key: &str, value: &str| {
+        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+        let param = vm_options().iter().find(|p| p.name == if p.indexes > 0 { stem } else { key });
+        param.unwrap_or_else(|| panic!("{key} is in no table")).root_only || needs_root(&config(&[(key, value)])).is_some()
+    };
+    let roots: Vec<_> = every_setting().into_iter().filter(|(key, value)| is_roots(key, value)).map(|(key, _)| key).collect();
+    assert_eq!(roots, ["arch", "args", "hookscript", "hostpci0", "ide1", "ivshmem", "lock", "parallel0", "scsi2", "usb0", "usb1"]);
 }
 
 #[test]

@@ -88,10 +88,6 @@ impl Step<Env, Memo> for Launch {
 }
 
 async fn launch(cx: &OpCx, env: &Env, vm: ResolvedVm) -> Result<Arc<dyn Live>> {
-    if let Some((slot, path)) = vm.disks.iter().find_map(|(slot, disk)| Some((slot, disk.host.as_ref()?))) {
-        let text = format!("{slot}: '{}' is of the host and in no storage, which this version does not attach", path.display());
-        return Err(Error::precondition("guest.start", text).on(env.vmid()));
-    }
     if !vm.without_effect.is_empty() {
         let names = vm.without_effect.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
         cx.log(format!("note: kept without effect in this version: {names}"));

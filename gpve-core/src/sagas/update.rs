@@ -175,6 +175,10 @@ async fn plug_disk(
     old: Option<&DiskSpec>,
     new: Option<&DiskSpec>,
 ) -> Result<bool> {
+    // Drives of the host are opened by the driver at a start, not through a storage.
+    if [old, new].into_iter().flatten().any(|disk| disk.host_path().is_some()) {
+        return Ok(matches!((old, new), (Some(a), Some(b)) if same_hardware(a, b)));
+    }
     match (old, new) {
         (None, Some(disk)) => {
             let resolved = resolved_disk(disk);

@@ -27,7 +27,7 @@ pub(super) fn asked(spec: &Json) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::asked;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     #[test]
     fn what_reaches_the_host_is_named_and_what_a_mapping_allows_is_not() {
@@ -49,5 +49,44 @@ mod tests {
             "hostPci": { "0": { "source": { "mapping": "gpu" } } }, "disks": [{ "name": "scsi0", "source": "empty" }],
         });
         assert_eq!(asked(&harmless), None);
+    }
+
+    /// The parts of the spec that can be asked for by themselves: each field, and each entry of those that are lists.
+    fn parts(spec: &Json) -> Vec<(String, Json)> {
+        let lists = ["serials", "parallels", "usb", "hostPci", "sharedFolders"];
+        let mut parts = Vec::new();
+        for (field, value) in spec.as_object().unwrap() {
+            match value {
+                Json::Object(entries) if lists.contains(&field.as_str()) => {
+                    parts.extend(entries.iter().map(|(n, entry)| (format!("{field}.{n}"), json!({ field: { n: entry } }))));
+                }
+                Json::Array(items) if items.iter().all(|item| item.get("name").is_some()) => {
+                    let name = |item: &Json| item["name"].as_str().unwrap().to_owned();
+                    parts.extend(items.iter().map(|item| (format!("{field}.{}", name(item)), json!({ field: [item] }))));
+                }
+                _ => parts.push((field.clone(), json!({ field: value }))),
+            }
+        }
+        parts
+    }
+
+    /// The core's own test sees to it that this spec holds every field there is: a new one fails here until somebody has
+    /// decided whose it is.
+    #[test]
+    fn every_field_of_a_spec_is_the_administrators_or_anyones() {
+        let full: Json = serde_json::from_str(include_str!("../../../gpve-core/tests/golden/spec-full.json")).unwrap();
+        let mut decided = String::new();
+        for (part, spec) in parts(&full) {
+            let whose = if asked(&spec).is_some() { "administrator" } else { "anyone" };
+            decided.push_str(&format!("{part} {whose}\n"));
+            let names_a_path = spec.to_string().contains("\"/");
+            let random_numbers = part == "rng";
+            assert!(!names_a_path || whose == "administrator" || random_numbers, "{part} names a path of the host: {spec}");
+        }
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/host-access.txt");
+        if std::env::var_os("GPVE_BLESS").is_some() {
+            std::fs::write(golden, &decided).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(golden).unwrap(), decided);
     }
 }

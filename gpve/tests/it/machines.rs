@@ -1,7 +1,7 @@
 use gpve::ErrorKind;
 
-use crate::life::{self, PATIENCE, bootable, small};
-use crate::support::Place;
+use crate::life::{self, bootable, small};
+use crate::support::{Place, Screen};
 
 #[tokio::test]
 async fn a_machine_lives_its_whole_life_in_the_process() {
@@ -73,12 +73,8 @@ async fn a_real_machine_boots_outlives_the_process_that_made_it_and_goes_without
     let machines = place.local.client().virtual_machines("default");
     machines.create(&bootable("web", &guest)).await.unwrap().job.await.unwrap();
     machines.start("web").await.unwrap().await.unwrap();
-    let mut console = machines.console("web", 0).await.unwrap();
-    let mut seen = String::new();
-    while !seen.contains("gpve-guest up") {
-        let bytes = tokio::time::timeout(PATIENCE, console.read()).await.expect("it boots").unwrap().expect("the console is open");
-        seen += &String::from_utf8_lossy(&bytes);
-    }
+    let mut console = Screen::of(&machines, "web").await;
+    console.sees("gpve-guest up").await;
     drop(console);
     let started = machines.get("web").await.unwrap().status.start_time;
     let place = place.reopened(false).await;
@@ -87,6 +83,32 @@ async fn a_real_machine_boots_outlives_the_process_that_made_it_and_goes_without
     assert_eq!((adopted.status.phase.to_string().as_str(), adopted.status.start_time), ("Running", started));
     machines.delete("web", true).await.unwrap().await.unwrap();
     assert!(machines.list(None).await.unwrap().items.is_empty());
+    place.local.close().await;
+}
+
+/// A machine that reads the first word of its second disk, which is a file of the host that only root may enter.
+#[tokio::test]
+async fn a_disk_of_the_host_is_in_the_guest_that_an_administrator_gave_it_to() {
+    let test = "a_disk_of_the_host_is_in_the_guest_that_an_administrator_gave_it_to";
+    let Some((place, guest)) = Place::real(test).await else { return };
+    let private = tempfile::tempdir().unwrap();
+    let file = private.path().join("disk.raw");
+    let mut bytes = vec![0u8; 1 << 20];
+    bytes[..12].copy_from_slice(b"of the host\n");
+    std::fs::write(&file, bytes).unwrap();
+    let mut machine = bootable("web", &guest);
+    let disks = machine["spec"]["disks"].as_array_mut().unwrap();
+    disks.push(serde_json::json!({ "name": "virtio1", "source": { "host": file } }));
+    let machines = place.local.client().virtual_machines("default");
+    machines.create(&machine).await.unwrap().job.await.unwrap();
+    machines.start("web").await.unwrap().await.unwrap();
+    let mut console = Screen::of(&machines, "web").await;
+    console.sees("gpve-guest up").await;
+    console.types("stty -echo; head -n 1 /dev/vda; echo new >/dev/vda; sync; echo written-$((6 * 7))").await;
+    console.sees("of the host").await;
+    console.sees("written-42").await;
+    machines.delete("web", true).await.unwrap().await.unwrap();
+    assert!(std::fs::read(&file).unwrap().starts_with(b"new\nhe host\n"), "the guest wrote to it, and it outlives the guest");
     place.local.close().await;
 }
 

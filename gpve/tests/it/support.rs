@@ -1,8 +1,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gpve::Local;
+use gpve_api::client::VirtualMachines;
+use gpve_core::ports::ByteStream;
 use tempfile::TempDir;
+
+use crate::life::PATIENCE;
 
 /// A [`Local`] over a directory that goes with it.
 pub(crate) struct Place {
@@ -50,5 +55,38 @@ impl Place {
         let Self { local, directory } = self;
         local.close().await;
         Self::over(directory, simulated).await
+    }
+}
+
+/// A guest's serial console.
+pub(crate) struct Screen {
+    console: Box<dyn ByteStream>,
+    seen: String,
+}
+
+impl Screen {
+    pub(crate) async fn of(machines: &VirtualMachines, name: &str) -> Self {
+        Self { console: machines.console(name, 0).await.unwrap(), seen: String::new() }
+    }
+
+    /// Reads until `text` comes; gives what came before it.
+    pub(crate) async fn sees(&mut self, text: &str) -> String {
+        let read = async {
+            loop {
+                if let Some((before, after)) = self.seen.split_once(text) {
+                    let (before, after) = (before.to_owned(), after.to_owned());
+                    self.seen = after;
+                    return before;
+                }
+                let bytes = self.console.read().await.unwrap().expect("the console goes on");
+                self.seen += &String::from_utf8_lossy(&bytes);
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, read).await;
+        seen.unwrap_or_else(|_| panic!("no {text:?} on the console"))
+    }
+
+    pub(crate) async fn types(&mut self, line: &str) {
+        self.console.write(Bytes::from(format!("{line}\n"))).await.unwrap();
     }
 }

@@ -35,6 +35,48 @@ fn a_spec_with_every_field_survives_its_wire_form_unchanged() {
     }
 }
 
+/// The fields that serde names when it finds `bogus` in an object; none where it expects something else.
+fn fields_named_by(message: &str) -> Option<Vec<String>> {
+    let (_, expected) = message.split_once("unknown field `bogus`, expected ")?;
+    Some(expected.split('`').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
+/// The objects in `json`, by their paths with `*` for every number and name of a list's entry.
+fn objects<'j>(json: &'j Value, path: &str, found: &mut Vec<(String, &'j serde_json::Map<String, Value>)>) {
+    match json {
+        Value::Object(fields) => {
+            found.push((path.to_owned(), fields));
+            for (name, value) in fields {
+                let name = if name.parse::<u8>().is_ok() { "*" } else { name };
+                objects(value, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| objects(item, &format!("{path}.*"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_full_spec_holds_every_field_that_there_is() {
+    let full = full();
+    let mut found = Vec::new();
+    objects(&full, "spec", &mut found);
+    let shown: std::collections::BTreeSet<String> =
+        found.iter().flat_map(|(path, fields)| fields.keys().map(move |name| format!("{path}.{name}"))).collect();
+    let mut missing = Vec::new();
+    let mut checked = 0;
+    with_an_unknown_field_everywhere(&full, &mut |changed| {
+        let mut places = Vec::new();
+        objects(&changed, "spec", &mut places);
+        let Some((path, _)) = places.iter().find(|(_, fields)| fields.contains_key("bogus")) else { return };
+        let Some(fields) = read(changed.clone()).err().and_then(|error| fields_named_by(&error.to_string())) else { return };
+        checked += 1;
+        missing.extend(fields.into_iter().map(|name| format!("{path}.{name}")).filter(|field| !shown.contains(field)));
+    });
+    assert!(checked > 20, "{checked}");
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn a_spec_stored_by_the_first_version_is_read_and_written_back_unchanged() {
     let stored: Value = serde_json::from_str(include_str!("../../../tests/golden/spec-0.1.json")).unwrap();

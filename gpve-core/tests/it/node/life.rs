@@ -235,10 +235,15 @@ async fn a_disk_of_the_host_is_kept_and_what_cannot_be_done_with_it_is_refused_b
     let disk: gpve_core::types::DiskSpec = serde_json::from_value(disk).unwrap();
     rig.ok(100, patch(&rig, |spec| drop(spec.disks.insert(disk.name, disk.clone())))).await;
     let snapshot = Operation::Snapshot { name: "snap".parse().unwrap(), description: String::new() };
-    for operation in [Operation::Start, snapshot, super::sagas::clone_to(200, true)] {
+    for operation in [snapshot, super::sagas::clone_to(200, true)] {
         let task = rig.run(100, operation).await;
         assert!(matches!(&task.state, TaskState::Failed(why) if why.contains("scsi1") && why.contains("of the host")), "{:?}", task.state);
     }
-    rig.ok(100, patch(&rig, |spec| drop(spec.disks.remove(&disk.name)))).await;
+    // The driver opens it at a start; a running guest keeps it, whatever is asked, until the next one.
     rig.ok(100, Operation::Start).await;
+    rig.ok(100, patch(&rig, |spec| drop(spec.disks.remove(&disk.name)))).await;
+    assert!(rig.report(100).running.unwrap().disks.contains_key(&disk.name));
+    rig.ok(100, Operation::Stop).await;
+    rig.ok(100, Operation::Start).await;
+    assert!(!rig.report(100).running.unwrap().disks.contains_key(&disk.name));
 }
