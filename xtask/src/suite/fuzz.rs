@@ -7,9 +7,9 @@ use crate::place;
 use crate::program::{Program, find, say};
 use crate::tally::Tally;
 
-/// What each target tries in the common run: always the same inputs, grown from the seeds of this tree, so that a change is judged
-/// by itself and not by luck. `GPVE_FUZZ_SECONDS=60` searches on instead, from where the last search ended.
-const COMMON: [&str; 3] = ["-seed=1", "-runs=40000", "-max_total_time=10"];
+/// What each target tries in the common run: ten seconds of always the same inputs, grown from the seeds of this tree, so that a change
+/// is judged by itself and not by luck. `GPVE_FUZZ_SECONDS=60` searches on instead, from where the last search ended.
+const COMMON: [&str; 2] = ["-seed=1", "-max_total_time=10"];
 
 /// What cargo-fuzz passes: the address sanitizer, and the coverage that libFuzzer steers by.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
