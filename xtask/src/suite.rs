@@ -69,7 +69,6 @@ const STEPS: &[(&str, Step)] = &[
         suite.check(tally, "clippy", suite.cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))
     }),
     ("unit and integration tests", |suite, tally| suite.cargo_test(tally, place::root(), &["--workspace", "--all-features"])),
-    ("crates alone", |suite, tally| suite.crates_alone(tally)),
     ("minimum Rust", |suite, tally| minimum_rust::run(suite, tally)),
     ("out-of-tree crates", |suite, tally| out_of_tree::run(suite, tally)),
     ("documentation", |suite, tally| {
@@ -116,15 +115,6 @@ impl Suite {
         let passed = follow(test, "tests", |line| tally.read_test_line(line))?;
         if !passed && tally.failed == failed_before {
             tally.fail("a test program did not run to its end, or did not build");
-        }
-        Ok(())
-    }
-
-    /// A crate that only builds because another switched a feature on is broken for whoever takes it alone.
-    fn crates_alone(&self, tally: &mut Tally) -> Result {
-        for name in published()? {
-            let check = self.cargo(&["check", "--quiet", "--package", &name]);
-            self.check(tally, &format!("{name} alone"), check)?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What would be published: every crate packaged, and built from its package against the packages of the others.
+//! What would be published: every crate packaged, and built from its package alone, with its default features, against the packages of
+//! the others. A crate that only builds because another switched a feature on fails here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
