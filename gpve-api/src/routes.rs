@@ -74,6 +74,10 @@ pub enum Operation {
     VmResize,
     VmUnlink,
     VmMoveDisk,
+    VmVncProxy,
+    VmTermProxy,
+    /// A WebSocket to the console that a ticket was given for.
+    VmConsoleSocket,
     SnapshotList,
     SnapshotCreate,
     SnapshotIndex,
@@ -124,7 +128,7 @@ pub enum Operation {
     V1VmClone,
     V1VmResizeDisk,
     V1VmTemplate,
-    /// A WebSocket to the serial port that the parameter `port` names.
+    /// A WebSocket to the serial port that the parameter `port` names, or with `display` to the display.
     V1VmConsole,
     V1SnapshotList,
     V1SnapshotCreate,

@@ -10,6 +10,7 @@ mod output;
 mod session;
 mod task;
 mod vm;
+mod vnc;
 mod volume;
 
 use std::ffi::OsString;

@@ -4,17 +4,20 @@
 //! | --- | --- |
 //! | `listen` | sockets, TLS 1.3, HTTP/1.1, graceful end |
 //! | `http` | from a request to a dialect and back |
+//! | `console`, `websocket` | consoles of both dialects |
 //! | `pve2` | `/api2/json` |
 //! | `v1` | `/api/v1` |
 //! | [`metrics`] | figures for Prometheus |
 //! | [`accounts`] | users, tokens, session keys |
 
 pub mod accounts;
+mod console;
 mod http;
 mod listen;
 pub mod metrics;
 mod pve2;
 mod v1;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -48,12 +51,15 @@ pub struct State {
     pub node: NodeName,
     /// SHA-256 of the server's certificate, colon-separated, for clients that pin it.
     pub fingerprint: String,
+    /// The certificate in PEM form.
+    pub certificate: String,
     /// Storages as they are configured.
     pub storages: Vec<DirSetting>,
     /// Status for a guest that does not exist, in Proxmox VE's dialect: 500 as there, or 404 for clients that expect it.
     pub missing_guest_status: u16,
     /// What is counted.
     pub metrics: metrics::Metrics,
+    tickets: console::Tickets,
     pve2: Router,
     v1: Router,
 }
@@ -65,6 +71,8 @@ pub struct About {
     pub node: NodeName,
     /// SHA-256 of its certificate.
     pub fingerprint: String,
+    /// It in PEM form.
+    pub certificate: String,
     /// Its storages.
     pub storages: Vec<DirSetting>,
     /// See [`State::missing_guest_status`].
@@ -82,7 +90,7 @@ impl App {
     ) -> Self {
         let [pve2, v1] = [Dialect::Pve2, Dialect::V1].map(gpve_api::routes::router);
         let metrics = metrics::Metrics::new();
-        let About { node, fingerprint, storages, missing_guest_status } = about;
+        let About { node, fingerprint, certificate, storages, missing_guest_status } = about;
         Self(Arc::new(State {
             plane,
             accounts,
@@ -91,9 +99,11 @@ impl App {
             clock,
             node,
             fingerprint,
+            certificate,
             storages,
             missing_guest_status,
             metrics,
+            tickets: console::Tickets::default(),
             pve2,
             v1,
         }))

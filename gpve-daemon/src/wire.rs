@@ -109,6 +109,7 @@ pub async fn serve(options: &ServerOptions) -> Result<Server> {
     let about = About {
         node: options.node.node.clone(),
         fingerprint: tls.fingerprint.clone(),
+        certificate: tls.certificate.clone(),
         storages: options.node.storages.clone(),
         missing_guest_status: options.missing_guest_status,
     };

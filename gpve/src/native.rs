@@ -117,7 +117,8 @@ impl Asked {
     /// [`ErrorKind::FailedPrecondition`](gpve_core::error::ErrorKind::FailedPrecondition) when the guest does not run.
     pub async fn console(&self) -> Result<Box<dyn ByteStream>> {
         let port = self.params.count("port").and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
-        self.plane.console(self.vmid()?, ConsoleKind::Serial(port)).await
+        let kind = if self.params.flag("display") { ConsoleKind::Vnc } else { ConsoleKind::Serial(port) };
+        self.plane.console(self.vmid()?, kind).await
     }
 
     fn namespace(&self) -> Result<Namespace> {

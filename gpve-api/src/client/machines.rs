@@ -244,6 +244,14 @@ impl VirtualMachines {
         self.client.transport.console(&self.of(Operation::V1VmConsole, name).param("port", port)).await
     }
 
+    /// Opens its display: a stream of the VNC protocol (RFB), without a password.
+    ///
+    /// # Errors
+    /// [`ErrorKind::FailedPrecondition`] when it does not run, [`ErrorKind::NotFound`] when it has none; and as [`Client::send`].
+    pub async fn display(&self, name: &str) -> Result<Box<dyn ByteStream>, Error> {
+        self.client.transport.console(&self.of(Operation::V1VmConsole, name).param("display", true)).await
+    }
+
     /// Changes after `resource_version`, which a list gave.
     pub fn watch(&self, selector: Option<&str>, resource_version: &str) -> GuestWatch {
         self.client.watch(Some(&self.namespace), selector, resource_version)

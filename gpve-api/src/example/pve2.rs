@@ -96,6 +96,16 @@ fn guest() -> Examples {
         ("Pending", json!({ "key": "cores", "value": 2, "pending": 4 })),
         ("Feature", json!({ "hasFeature": 1, "nodes": ["pve"] })),
         ("Snapshot", show(snapshot)),
+        (
+            "ConsoleTicket",
+            show(a::ConsoleTicket {
+                user: "root@pam".into(),
+                ticket: "PVEVNC:6650E3A0::c2VjcmV0".into(),
+                port: 5900,
+                upid: "UPID:pve:00000000:00000000:6650E3A0:vncproxy:100:root@pam:".into(),
+                cert: Some("-----BEGIN CERTIFICATE-----\n".into()),
+            }),
+        ),
     ]
 }
 

@@ -6,6 +6,7 @@
 mod access;
 mod agent;
 mod cluster;
+mod console;
 mod guest;
 mod index;
 mod node;
@@ -16,6 +17,7 @@ mod task;
 pub use access::{NewToken, RealmEntry, Session, TokenEntry, TokenInfo, capabilities, login_user, permissions};
 pub use agent::{AgentExec, AgentExecStatus, AgentFile, agent_result};
 pub use cluster::{ClusterMember, NetworkResource, NodeResource, Resource, StorageResource, VmResource};
+pub use console::ConsoleTicket;
 pub use guest::{AgentFlag, GuestEntry, GuestNow, GuestRunning, Pressure, ProxmoxSupport, VmCurrent};
 pub use index::{index, index_of};
 pub use node::{BootInfo, CpuInfo, Kernel, Ksm, MemoryInfo, NodeEntry, NodeStatus, RootFs, Swap, Version};

@@ -41,6 +41,16 @@ static DISK_OR_UNUSED: crate::route::Format = crate::route::Format::new("pve-qm-
     DISKS.contains(&s) || s.strip_prefix("unused").is_some_and(|n| n.parse::<u8>().is_ok_and(|v| v.to_string() == n))
 });
 
+const VNC_PROXY: &[Param] = &[
+    opt("websocket", Kind::Boolean, "The client connects by WebSocket, which is the only way."),
+    opt("generate-password", Kind::Boolean, "No password is needed: the ticket is one.").default("0"),
+];
+const TERM_PROXY: &[Param] =
+    &[opt("serial", Kind::Word(&["serial0", "serial1", "serial2", "serial3"]), "The port; absent: the display's, or the first.")];
+const CONSOLE_SOCKET: &[Param] = &[
+    Param::new("port", Kind::Integer { min: 5900, max: 5999 }, "The port that came with the ticket."),
+    Param::new("vncticket", Kind::Text { min: 1, max: 512 }, "The ticket of vncproxy or termproxy."),
+];
 const LIST: &[Param] = &[opt("full", Kind::Boolean, "Ask running guests for more.")];
 const DELETE: &[Param] = &[
     opt("purge", Kind::Boolean, "Remove it from jobs and rules too."),
@@ -213,6 +223,18 @@ pub(super) const ROUTES: &[Route] = &[
         .params(&[GUEST, MOVE])
         .access(on_vm!(VmConfigDisk))
         .answers(Answer::Task),
+    route(Method::Post, "/nodes/{node}/qemu/{vmid}/vncproxy", Op::VmVncProxy, "A ticket for its display.")
+        .params(&[GUEST, VNC_PROXY])
+        .access(on_vm!(VmConsole))
+        .answers(Answer::Object("ConsoleTicket")),
+    route(Method::Post, "/nodes/{node}/qemu/{vmid}/termproxy", Op::VmTermProxy, "A ticket for a serial port.")
+        .params(&[GUEST, TERM_PROXY])
+        .access(on_vm!(VmConsole))
+        .answers(Answer::Object("ConsoleTicket")),
+    route(Method::Get, "/nodes/{node}/qemu/{vmid}/vncwebsocket", Op::VmConsoleSocket, "The console of a ticket, as a WebSocket.")
+        .params(&[GUEST, CONSOLE_SOCKET])
+        .access(on_vm!(VmConsole))
+        .answers(Answer::Text),
     route(Method::Get, "/nodes/{node}/qemu/{vmid}/snapshot", Op::SnapshotList, "Snapshots; the last entry is the present.")
         .access(on_vm!(VmAudit))
         .answers(Answer::List("Snapshot")),

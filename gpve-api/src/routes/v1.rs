@@ -66,7 +66,10 @@ const LOG: &[Param] = &[
     Param::optional("start", Kind::COUNT, "First line, from 0.").default("0"),
     Param::optional("limit", Kind::between(1, 10_000), "Most lines.").default("500"),
 ];
-const PORT: &[Param] = &[Param::optional("port", Kind::between(0, 3), "Number of the serial port.").default("0")];
+const CONSOLE: &[Param] = &[
+    Param::optional("port", Kind::between(0, 3), "Number of the serial port.").default("0"),
+    Param::optional("display", Kind::Boolean, "The display instead, as VNC.").default("0"),
+];
 const SNAPSHOT: &[Param] = &[Param::new("snapshot", Kind::Format(&f::SNAPSHOT_NAME), "The snapshot.")];
 const DISK: &[Param] = &[Param::optional("disk", Kind::Format(&DISK_FORM), "Only this disk, which becomes a base; the machine stays one.")];
 const STORAGE: &[Param] = &[
@@ -170,9 +173,9 @@ pub(super) const ROUTES: &[Route] = &[
         Method::Get,
         "/namespaces/{namespace}/virtualmachines/{name}/console",
         Op::V1VmConsole,
-        "A serial port of a running guest, as a WebSocket of bytes.",
+        "A serial port or the display of a running guest, as a WebSocket of bytes.",
     )
-    .params(&[OBJECT, PORT])
+    .params(&[OBJECT, CONSOLE])
     .access(on!("/vms", VmConsole))
     .answers(Answer::Text),
     route(Method::Get, "/namespaces/{namespace}/virtualmachines/{name}/snapshots", Op::V1SnapshotList, "Its snapshots.")

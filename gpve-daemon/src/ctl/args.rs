@@ -231,6 +231,14 @@ pub(super) enum VmCommand {
         /// New size (20Gi), or + and what is added (+5Gi).
         size: String,
     },
+    /// Serve the display to a VNC viewer on this machine, until Ctrl-C.
+    Vnc {
+        /// Name or number.
+        name: String,
+        /// Where the viewer connects; whoever can connect there sees the display. Port 0 is any free one.
+        #[arg(long, default_value = "127.0.0.1:5900")]
+        listen: std::net::SocketAddr,
+    },
     /// Attach to a serial port; Ctrl-] ends it.
     Console {
         /// Name or number.

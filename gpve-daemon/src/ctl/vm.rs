@@ -47,6 +47,7 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
             let body = json!({ "disk": disk, "size": size });
             cx.carry_out(cx.of(Op::V1VmResizeDisk, &name).document(&body), &format!("{disk} of {name} resized")).await
         }
+        VmCommand::Vnc { name, listen } => super::vnc::serve(cx, &name, listen).await,
         VmCommand::Console { name, port } => super::console::attach(cx, &name, port).await,
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn answer(app: App, request: Request<Incoming>, peer: SocketAdd
 async fn dispatch(app: &App, parts: Parts, body: Incoming, peer: SocketAddr, id: &str, path: &str) -> Response<Body> {
     let below = |prefix: &str| path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(rest) = below("/api2/json") {
-        return response(pve2::answer(app, &parts, rest, body, peer).await);
+        return pve2::answer(app, parts, rest, body, peer).await;
     }
     if let Some(rest) = below("/api/v1") {
         return v1::answer(app, parts, rest, body, peer, id).await;
@@ -97,7 +97,7 @@ pub(super) fn header<'p>(parts: &'p Parts, name: &str) -> Option<&'p str> {
     parts.headers.get(name).and_then(|v| v.to_str().ok())
 }
 
-fn response(reply: Reply) -> Response<Body> {
+pub(super) fn response(reply: Reply) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(reply.body)).boxed_unsync());
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(reason) = reply.reason.and_then(|r| ReasonPhrase::try_from(r.into_bytes()).ok()) {

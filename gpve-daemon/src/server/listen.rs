@@ -34,6 +34,8 @@ pub struct Tls {
     config: Arc<rustls::ServerConfig>,
     /// SHA-256 of the certificate, as PVE shows it.
     pub fingerprint: String,
+    /// The certificate in PEM form, with its chain.
+    pub certificate: String,
 }
 
 impl Tls {
@@ -44,11 +46,12 @@ impl Tls {
             CertificateDer::pem_file_iter(certificate).and_then(|certificates| certificates.collect());
         let chain = chain.map_err(|e| bad(certificate, e.to_string()))?;
         let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| bad(key, e.to_string()))?;
+        let pem = std::fs::read_to_string(certificate).map_err(|e| bad(certificate, e.to_string()))?;
         let fingerprint = chain.first().map(|c| fingerprint(c)).unwrap_or_default();
         let builder = rustls::ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13]);
         let mut config = builder.with_no_client_auth().with_single_cert(chain, secret).map_err(|e| bad(certificate, e.to_string()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), fingerprint })
+        Ok(Self { config: Arc::new(config), fingerprint, certificate: pem })
     }
 }
 

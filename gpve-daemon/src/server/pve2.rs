@@ -4,6 +4,7 @@ mod access;
 mod agent;
 mod change;
 mod cluster;
+mod console;
 mod guest;
 mod node;
 mod power;
@@ -23,11 +24,12 @@ use gpve_auth::{Decision, Identity, Login};
 use gpve_core::control::{Answer, Call};
 use gpve_core::error::{Error, ErrorKind};
 use gpve_core::types::{NodeName, Vmid};
+use hyper::Response;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 
 use super::App;
-use super::http::{BodyError, header, read};
+use super::http::{Body as AnswerBody, BodyError, header, read, response};
 
 /// A request whose caller is known and whose parameters are checked.
 struct Ctx<'a> {
@@ -40,15 +42,21 @@ struct Ctx<'a> {
 }
 
 /// Answers a request below `/api2/json`.
-pub(super) async fn answer(app: &App, parts: &Parts, path: &str, body: Incoming, peer: SocketAddr) -> Reply {
-    let accept = header(parts, "accept");
-    match serve(app, parts, path, body, peer).await {
-        Ok(reply) => reply,
-        Err(failure) => failure.reply(accept),
-    }
+pub(super) async fn answer(app: &App, mut parts: Parts, path: &str, body: Incoming, peer: SocketAddr) -> Response<AnswerBody> {
+    let answered = match admit(app, &parts, path, body, peer).await {
+        // What holds a connection open has an answer of its own.
+        Ok(cx) if cx.matched.route.operation == Op::VmConsoleSocket => match console::socket(&cx, &mut parts).await {
+            Ok(switched) => return switched,
+            Err(failure) => Err(failure),
+        },
+        Ok(cx) => handle(cx).await,
+        Err(failure) => Err(failure),
+    };
+    response(answered.unwrap_or_else(|failure| failure.reply(header(&parts, "accept"))))
 }
 
-async fn serve(app: &App, parts: &Parts, path: &str, body: Incoming, peer: SocketAddr) -> Result<Reply, Failure> {
+/// Who asks, whether they may, and with which parameters.
+async fn admit<'a>(app: &'a App, parts: &Parts, path: &str, body: Incoming, peer: SocketAddr) -> Result<Ctx<'a>, Failure> {
     let matched = app.pve2.find(parts.method.as_str(), path)?;
     let public = matches!(matched.route.access, Access::Public);
     let who = match identify(app, parts, &matched) {
@@ -71,7 +79,7 @@ async fn serve(app: &App, parts: &Parts, path: &str, body: Incoming, peer: Socke
     let params = matched.validate(given)?;
     let who = who.unwrap_or_else(|| Identity::user(gpve_auth::UserId::root()));
     let call = call(parts, &who, peer)?;
-    handle(Ctx { app, who, params, matched, call }).await
+    Ok(Ctx { app, who, params, matched, call })
 }
 
 /// Who asks, and for writes with a ticket whether the page that asks is ours.
@@ -204,6 +212,9 @@ async fn handle(cx: Ctx<'_>) -> Answered {
         Op::VmTemplate => change::template(&cx).await,
         Op::VmResize => change::resize(&cx).await,
         Op::VmUnlink => change::unlink(&cx).await,
+        Op::VmVncProxy => console::vnc_proxy(&cx),
+        Op::VmTermProxy => console::term_proxy(&cx),
+        Op::VmConsoleSocket => not_yet("a console without a WebSocket"),
         Op::VmMoveDisk => not_yet("moving disks"),
         Op::SnapshotList => snapshot::list(&cx),
         Op::SnapshotCreate => snapshot::create(&cx).await,

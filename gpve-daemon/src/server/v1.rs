@@ -2,7 +2,6 @@
 
 mod console;
 mod watch;
-mod websocket;
 
 use std::net::SocketAddr;
 

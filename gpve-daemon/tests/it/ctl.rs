@@ -1,19 +1,21 @@
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
 
 use gpve_api::error::wire;
 use gpve_core::error::ErrorKind;
 
 use crate::support::{Daemon, program};
 
+fn command(daemon: &Daemon, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.arg("ctl").args(arguments).env("GPVE_CREDENTIALS", daemon.path("credentials.json"));
+    command.env_remove("GPVE_TOKEN").env_remove("GPVE_SERVER");
+    command
+}
+
 fn ctl(daemon: &Daemon, arguments: &[&str]) -> Output {
-    Command::new(program())
-        .arg("ctl")
-        .args(arguments)
-        .env("GPVE_CREDENTIALS", daemon.path("credentials.json"))
-        .env_remove("GPVE_TOKEN")
-        .env_remove("GPVE_SERVER")
-        .output()
-        .unwrap()
+    command(daemon, arguments).output().unwrap()
 }
 
 fn login(daemon: &Daemon) {
@@ -62,6 +64,27 @@ fn a_guest_lives_its_life_on_the_command_line() {
     assert_eq!(ok(&daemon, &["vm", "template", "web-2"]).trim(), "web-2 is a template");
     fails(&daemon, &["vm", "start", "web-2"], ErrorKind::FailedPrecondition);
     ok(&daemon, &["vm", "delete", "101"]);
+}
+
+#[test]
+fn a_display_is_served_to_a_viewer() {
+    let daemon = Daemon::start();
+    login(&daemon);
+    ok(&daemon, &["vm", "create", "web", "--memory", "64Mi"]);
+    fails(&daemon, &["vm", "vnc", "web", "--listen", "127.0.0.1:0"], ErrorKind::FailedPrecondition);
+    ok(&daemon, &["vm", "start", "web"]);
+    let mut server = command(&daemon, &["vm", "vnc", "web", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split("vnc://").nth(1).and_then(|rest| rest.split(';').next()).unwrap_or_else(|| panic!("{line}")).to_owned();
+    // Each viewer has a connection of its own.
+    for _ in 0..2 {
+        let mut greeting = [0; 12];
+        TcpStream::connect(&address).unwrap().read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"RFB 003.008\n");
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
 }
 
 #[test]

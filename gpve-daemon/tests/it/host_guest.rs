@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::console;
 use crate::support::{Daemon, Session};
 
 const GUESTS: [&str; 5] = ["100", "101", "102", "103", "104"];
@@ -53,6 +54,9 @@ async fn running_guests_outlive_a_killed_server_and_are_taken_up_again() {
     };
     daemon.crash_and_restart();
     let session = daemon.login().await;
+    let ticket = console::ticket(&session, "vncproxy", &[("websocket", "1")]).await;
+    let mut display = console::open(&daemon, &session, &ticket).await.unwrap();
+    console::read_until(&mut display, b"RFB 003.008\n").await;
     for (vmid, (_, pid, up)) in GUESTS.into_iter().zip(before) {
         let (status, now, later) = uptime(&session, vmid).await;
         assert_eq!((status.as_str(), now), ("running", pid), "{vmid}: the same process");

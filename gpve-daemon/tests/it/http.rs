@@ -13,6 +13,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{
+    self,
+    client::IntoClientRequest,
+    http::{HeaderName, HeaderValue},
+};
+
 use crate::support::PATIENCE;
 
 #[derive(Debug)]
@@ -52,6 +59,19 @@ impl Connection {
         // Reason phrases need HTTP/1.1.
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         Self(stream)
+    }
+
+    /// Becomes a WebSocket; the status where the server does not agree.
+    pub(crate) async fn websocket(self, path: &str, headers: &[(&str, &str)]) -> Result<WebSocketStream<TlsStream<TcpStream>>, u16> {
+        let mut request = format!("wss://test{path}").into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        match tokio_tungstenite::client_async(request, self.0).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {

@@ -5,6 +5,7 @@
 mod access;
 mod client;
 mod config;
+mod console;
 mod ctl;
 mod host_guest;
 mod http;

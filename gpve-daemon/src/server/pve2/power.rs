@@ -55,7 +55,7 @@ pub(super) async fn resume(cx: &Ctx<'_>) -> Answered {
     task(cx.app.plane.resume(&cx.call, cx.vmid()?).await)
 }
 
-fn running(cx: &Ctx<'_>) -> Result<(), Failure> {
+pub(super) fn running(cx: &Ctx<'_>) -> Result<(), Failure> {
     let (guest, vmid) = (find(cx)?, cx.vmid()?);
     if guest.object.status.pid.is_some() { Ok(()) } else { Err(Failure::new(500, &format!("VM {vmid} not running"))) }
 }

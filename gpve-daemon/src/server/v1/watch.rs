@@ -10,8 +10,9 @@ use hyper::body::Frame;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Cx, websocket};
+use super::Cx;
 use crate::server::http::{Body, header};
+use crate::server::websocket;
 
 pub(super) async fn watch(mut cx: Cx) -> Result<Response<Body>> {
     let watch = Watch::open(&cx.asked, header(&cx.parts, "last-event-id")).await?;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gpve_core::error::{Error, Result};
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Response, StatusCode};
@@ -12,7 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::server::http::{Body, header};
+use super::http::{Body, header};
 
 /// Largest message that a client may send: keystrokes and pasted text.
 const MESSAGE_MAX: usize = 64 * 1024;
@@ -49,5 +49,9 @@ pub(super) fn accept<W: Future<Output = ()> + Send + 'static>(
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     let accept = HeaderValue::try_from(accept).map_err(|e| Error::internal("websocket", e.to_string()))?;
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    // Old browsers' viewers ask for this one, and give up without it.
+    if header(parts, "sec-websocket-protocol").is_some_and(|offered| offered.split(',').any(|p| p.trim() == "binary")) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("binary"));
+    }
     Ok(response)
 }
