@@ -33,6 +33,7 @@ pub mod clock;
 pub mod control;
 pub mod error;
 pub mod lifecycle;
+pub mod migration;
 pub mod node;
 pub mod patch;
 pub mod ports;

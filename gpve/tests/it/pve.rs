@@ -5,6 +5,7 @@ mod case;
 mod command;
 mod drives;
 mod images;
+mod migration;
 mod normal;
 mod reservation;
 mod world;
