@@ -48,6 +48,7 @@ tools! {
     QEMU_SYSTEM_X86_64 = "qemu-system-x86_64" from "qemu-system-x86";
     RBD = "rbd" from "ceph-common";
     SETPRIV = "setpriv" from "util-linux";
+    SWTPM = "swtpm" from "swtpm";
     TC = "tc" from "iproute2";
     VGS = "vgs" from "lvm2";
     XORRISO = "xorriso" from "xorriso";

@@ -28,3 +28,4 @@ mod procfs;
 mod record;
 mod runtime_dir;
 mod snapshot;
+mod tpm;

@@ -60,6 +60,7 @@ const NEEDS: &[Need] = &[
         from_backports: true,
     },
     need(Purpose::Guests, Probe::Program("qemu-img"), &["qemu-utils"]),
+    need(Purpose::Guests, Probe::Program("swtpm"), &["swtpm"]),
     need(Purpose::Guests, Probe::Program("xorriso"), &["xorriso"]),
     need(Purpose::Guests, Probe::Program("ip"), &["iproute2"]),
     need(Purpose::Guests, Probe::Program("setpriv"), &["util-linux"]),

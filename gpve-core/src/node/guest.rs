@@ -29,6 +29,8 @@ pub(super) struct Guest {
     staged: Mutex<Option<Box<GuestRecord>>>,
     live: RwLock<Option<Arc<dyn Live>>>,
     usage: Mutex<GuestUsage>,
+    /// What of its hardware has failed although it goes on.
+    trouble: Mutex<Option<String>>,
     /// When CPU time was last sampled, and how much it was in milliseconds.
     last_cpu: Mutex<Option<(std::time::Duration, u64)>>,
     queue: mpsc::Sender<Job>,
@@ -52,6 +54,7 @@ impl Guest {
             staged: Mutex::default(),
             live: RwLock::new(None),
             usage: Mutex::default(),
+            trouble: Mutex::default(),
             last_cpu: Mutex::default(),
             queue,
         };
@@ -89,8 +92,17 @@ impl Guest {
     pub(super) fn set_live(&self, live: Option<Arc<dyn Live>>) {
         if live.is_none() {
             self.set_usage(GuestUsage::default());
+            self.set_trouble(None);
         }
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+    }
+
+    /// Notes what has failed of it; true if that is news.
+    fn set_trouble(&self, trouble: Option<String>) -> bool {
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *known != trouble;
+        *known = trouble;
+        is_news
     }
 
     pub(super) fn set_usage(&self, usage: GuestUsage) {
@@ -104,7 +116,9 @@ impl Guest {
     pub(super) fn report(&self) -> GuestReport {
         let connected = self.live().is_some_and(|l| l.agent().is_some_and(|a| a.connected()));
         let usage = self.usage();
-        self.record.read().unwrap_or_else(PoisonError::into_inner).report(usage, connected)
+        let mut report = self.record.read().unwrap_or_else(PoisonError::into_inner).report(usage, connected);
+        report.reason = report.reason.or_else(|| self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        report
     }
 
     /// Cores in use since the last call, given the CPU time used by `now`.
@@ -239,6 +253,9 @@ const OBSERVE: std::time::Duration = std::time::Duration::from_secs(5);
 async fn resync(env: &Env) {
     let Some(live) = env.live() else { return };
     if let Ok(status) = live.observe(&OpCx::background().within(OBSERVE)).await {
+        if env.guest.set_trouble(status.trouble) {
+            env.node.hub.publish(Observed::Guest(Box::new(env.guest.report())));
+        }
         match status.state {
             RunState::Running => observe(env, Observation::Running).await,
             RunState::Paused => observe(env, Observation::Paused).await,

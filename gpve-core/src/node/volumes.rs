@@ -11,7 +11,7 @@ use crate::ports::{
     CloneVolume, ContentRequest, CreateVolume, Ensured, ImportVolume, LogSink, OpCx, Operation, StorageReport, TaskState, Volume,
     VolumeAccess, VolumeMode, VolumeReport,
 };
-use crate::types::{ByteSize, DiskFormat, DiskSource, DiskSpec, ImportSource, StorageId, VmSpec, Vmid, VolumeId, VolumeName};
+use crate::types::{ByteSize, DiskBus, DiskFormat, DiskSource, DiskSpec, ImportSource, StorageId, VmSpec, Vmid, VolumeId, VolumeName};
 
 /// Decides names for every disk of `spec` that has to be made, and puts them into the spec. Makes nothing.
 ///
@@ -45,10 +45,11 @@ fn origin_format(origin: &VolumeOrigin) -> DiskFormat {
     }
 }
 
-/// The format of a new volume: as asked, else as the disk's option says, else the storage's default.
+/// The format of a new volume: raw for a TPM's state, which nothing else can hold; as asked, else as the disk's option says, else the storage's default.
 fn format_for(env: &Env, storage: &StorageId, asked: Option<DiskFormat>, disk: &DiskSpec) -> Result<DiskFormat> {
     let plugin = env.storage(storage)?;
     let formats = &plugin.capabilities().formats;
+    let asked = if disk.name.bus() == DiskBus::Tpm { Some(DiskFormat::Raw) } else { asked };
     let wanted = asked.or(disk.options.format).or(formats.first().copied());
     wanted.filter(|f| formats.contains(f)).ok_or_else(|| {
         let known = formats.iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", ");

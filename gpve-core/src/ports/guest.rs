@@ -190,6 +190,9 @@ pub struct LiveStatus {
     pub state: RunState,
     /// Use since launch.
     pub usage: GuestUsage,
+    /// What of its hardware has failed although it goes on, and what to do about it; a [`LiveEvent::Lagged`] tells of a
+    /// change.
+    pub trouble: Option<String>,
 }
 
 /// Why a live guest ended.

@@ -299,7 +299,7 @@ pub struct GuestReport {
     pub running: Option<Box<VmSpec>>,
     /// Phase.
     pub phase: GuestPhase,
-    /// Why, for `Failed` and other phases that need it.
+    /// Why, for `Failed` and other phases that need it; for a guest that runs, what of its hardware has failed.
     pub reason: Option<String>,
     /// Task that works on it, and what it does in PVE's words of a lock (`create`, `clone`, `snapshot`, `rollback`).
     pub lock: Option<String>,

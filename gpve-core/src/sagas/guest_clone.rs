@@ -9,7 +9,7 @@ use crate::lifecycle::vm::Phase;
 use crate::node::{Env, Memo, PlannedVolume, VolumeOrigin, volumes};
 use crate::ports::{CloneOptions, OpCx};
 use crate::saga::{Step, Steps};
-use crate::types::{DiskFormat, DiskSource, ImportSource, MacAddr, PropertyValue, VmSpec, Vmid, VolumeId};
+use crate::types::{DiskBus, DiskFormat, DiskSource, ImportSource, MacAddr, PropertyValue, VmSpec, Vmid, VolumeId};
 
 pub(super) fn steps(options: &CloneOptions) -> Steps<Env, Memo> {
     vec![Box::new(Reserve(options.target)), Box::new(Plan(options.clone())), Box::new(MakeVolumes), Box::new(RecordTarget(options.target))]
@@ -89,7 +89,10 @@ impl Plan {
         }
         for (slot, disk) in spec.disks.iter_mut().filter(|(_, d)| !d.is_cdrom()) {
             let Some(source) = disk.volume().cloned() else { continue };
-            let (storage, from) = if self.0.full { self.full(env, cx, &source).await? } else { self.linked(env, cx, &source).await? };
+            // A TPM's state cannot lie over another one.
+            let whole = self.0.full || slot.bus() == DiskBus::Tpm;
+            let format = if slot.bus() == DiskBus::Tpm { Some(DiskFormat::Raw) } else { self.0.format };
+            let (storage, from) = if whole { self.full(env, cx, &source, format).await? } else { self.linked(env, cx, &source).await? };
             let format = match &from {
                 VolumeOrigin::Image { format, .. } | VolumeOrigin::Empty { format, .. } => *format,
                 VolumeOrigin::Linked { .. } => DiskFormat::Qcow2,
@@ -102,12 +105,18 @@ impl Plan {
         Ok(planned)
     }
 
-    async fn full(&self, env: &Env, cx: &OpCx, source: &VolumeId) -> Result<(crate::types::StorageId, VolumeOrigin)> {
+    async fn full(
+        &self,
+        env: &Env,
+        cx: &OpCx,
+        source: &VolumeId,
+        format: Option<DiskFormat>,
+    ) -> Result<(crate::types::StorageId, VolumeOrigin)> {
         let missing = || Error::not_found("guest.clone", format!("volume '{source}'"));
         let volume = env.storage(source.storage())?.get(cx, source.name()).await?.ok_or_else(missing)?;
         let storage = self.0.storage.clone().unwrap_or_else(|| source.storage().clone());
         let formats = &env.storage(&storage)?.capabilities().formats;
-        let format = self.0.format.or(formats.contains(&volume.format).then_some(volume.format)).or(formats.first().copied());
+        let format = format.or(formats.contains(&volume.format).then_some(volume.format)).or(formats.first().copied());
         let format = format
             .filter(|f| formats.contains(f))
             .ok_or_else(|| Error::field("guest.clone", "format", format!("storage '{storage}' cannot make disks of this format")))?;

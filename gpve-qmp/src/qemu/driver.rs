@@ -25,6 +25,7 @@ use super::probe::{self, Verdict};
 use super::procfs;
 use super::record::Detail;
 use super::runtime_dir::RuntimeDir;
+use super::tpm::{self, Emulator};
 use crate::protocol::client::Options;
 use crate::protocol::pool::{DEFAULT_MAX_CONNECTIONS, QmpPool};
 
@@ -103,9 +104,9 @@ impl Inner {
         &self.config.runtime_root
     }
 
-    pub(super) fn monitor(&self, vmid: Vmid, dir: RuntimeDir, process: Process) -> Monitor {
+    pub(super) fn monitor(&self, vmid: Vmid, dir: RuntimeDir, process: Process, tpm: Option<Emulator>) -> Monitor {
         let key = (vmid, process.id().start_time_ticks);
-        Monitor::new(process, key, dir, Arc::clone(&self.pool))
+        Monitor::new(process, key, tpm, dir, Arc::clone(&self.pool))
     }
 
     /// Descriptors for a tap interface's queues, if someone can open them for the guest.
@@ -123,7 +124,9 @@ impl Inner {
     fn take_up(self: &Arc<Self>, record: &RunRecord, process: Process) -> Result<QemuLive> {
         let detail: Detail = serde_json::from_value(record.detail.clone())
             .map_err(|error| Error::internal("guest.adopt", "the run record's detail cannot be read").because(&error))?;
-        let monitor = self.monitor(record.vmid, RuntimeDir::at(&*record.runtime_dir), process);
+        let tpm = detail.tpm.as_ref().map(|id| Emulator::adopted(&procfs::from_port(id))).transpose();
+        let tpm = tpm.map_err(|error| fault::io("guest.adopt", "the emulator of the guest's TPM", &error))?;
+        let monitor = self.monitor(record.vmid, RuntimeDir::at(&*record.runtime_dir), process, tpm);
         Ok(QemuLive::new(record.clone(), detail, monitor, Arc::clone(self), false))
     }
 
@@ -206,9 +209,15 @@ impl GuestDriver for QemuDriver {
     async fn clean(&self, _cx: &OpCx, vmid: Vmid) -> Result<()> {
         const OP: &str = "guest.clean";
         let inner = Arc::clone(&self.0);
+        let still_runs = move || Error::new(ErrorKind::FailedPrecondition, OP, "its QEMU still runs").on(vmid);
+        if inner.is_running(vmid) {
+            return Err(still_runs());
+        }
+        let ended = tpm::end_leftover(&inner.dir(vmid)).await;
+        ended.map_err(|error| fault::io(OP, "the emulator of the guest's TPM", &error).on(vmid))?;
         let clean = move || {
             if inner.is_running(vmid) {
-                return Err(Error::new(ErrorKind::FailedPrecondition, OP, "its QEMU still runs").on(vmid));
+                return Err(still_runs());
             }
             let dir = inner.dir(vmid);
             dir.remove().map_err(|error| fault::io(OP, dir.path().display(), &error).on(vmid))?;

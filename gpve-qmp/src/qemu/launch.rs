@@ -21,7 +21,7 @@ use tokio::net::UnixStream;
 
 use super::argv::blockdev::{FileSource, Image};
 use super::argv::compose::{Facts, Host, KernelFiles, NicBackend, compose, firmware_files, queues};
-use super::argv::switches::{Accelerator, AddFd, ListeningSocket, TapSource};
+use super::argv::switches::{Accelerator, AddFd, ListeningSocket, PeerSocket, TapSource};
 use super::driver::Inner;
 use super::fault;
 use super::image::{self, ImageError, OpenMode, OpenedFile};
@@ -29,6 +29,7 @@ use super::live::QemuLive;
 use super::procfs;
 use super::record::Detail;
 use super::runtime_dir::RuntimeDir;
+use super::tpm::{self, Emulator};
 use crate::protocol::client::{Options, QmpClient};
 
 mod flash;
@@ -59,15 +60,19 @@ pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, acceler
         return Err(Error::unsupported(OP, format!("arch: this node runs guests of {} only, not of {arch}", facts.arch)));
     }
     let (guest, opened) = open_all(driver, guest, accelerator, facts).await?;
-    let (detail, ports) = describe(&guest, &opened, accelerator);
+    let (mut detail, ports) = describe(&guest, &opened, accelerator);
     let dir = driver.dir(vmid);
-    let process = start(driver, cx, &guest, opened, &dir)?;
+    let started = start(driver, cx, &guest, opened, &dir)?;
+    let process = started.qemu;
     leftovers.process = Some(process.clone());
+    detail.tpm = started.tpm.as_ref().map(|tpm| procfs::to_port(tpm.id()));
     let client = greet(&dir, &process).await?;
-    let pid = process.id().pid;
-    if let Err(error) = driver.cgroups.apply(vmid, pid, guest.limits()) {
-        cx.log(format!("warning: its limits are not in force: {error}"));
+    for pid in [Some(&process), started.tpm.as_ref()].into_iter().flatten().map(|process| process.id().pid) {
+        if let Err(error) = driver.cgroups.apply(vmid, pid, guest.limits()) {
+            cx.log(format!("warning: its limits are not in force: {error}"));
+        }
     }
+    let tpm = started.tpm.map(Emulator::started);
     let record = RunRecord {
         vmid,
         process: procfs::to_port(process.id()),
@@ -76,7 +81,7 @@ pub(super) async fn launch(driver: &Arc<Inner>, cx: &OpCx, guest: Wired, acceler
         ports,
         detail: serde_json::to_value(&detail).map_err(|error| Error::internal(OP, error.to_string()))?,
     };
-    let monitor = driver.monitor(vmid, dir, process);
+    let monitor = driver.monitor(vmid, dir, process, tpm);
     driver.pool.insert(&monitor.key, client).await.map_err(|error| fault::qmp(OP, &error))?;
     leftovers.is_armed = false;
     Ok(QemuLive::new(record, detail, monitor, Arc::clone(driver), true))
@@ -112,7 +117,14 @@ impl Drop for Leftovers {
 struct Opened {
     host: Host,
     descriptors: Vec<(i32, OwnedFd)>,
+    tpm: Option<tpm::Prepared>,
     log: File,
+}
+
+/// What was started of a guest.
+struct Started {
+    qemu: Process,
+    tpm: Option<Process>,
 }
 
 async fn open_all(driver: &Arc<Inner>, guest: Wired, accelerator: Accelerator, facts: Facts) -> Result<(Wired, Opened)> {
@@ -161,6 +173,7 @@ impl<'a> Opening<'a> {
         let firmware = self.flash(guest, &mut images)?;
         let kernel = vm.kernel.as_ref().map(|kernel| self.kernel(kernel)).transpose()?;
         let nics = self.nics(guest)?;
+        let (tpm, tpm_socket) = self.tpm(guest)?.unzip();
         let shared_memory = vm.shared_memory.as_ref().map(|shared| {
             let name = shared.name.as_ref().map_or_else(|| vm.vmid.to_string(), ToString::to_string);
             format!("/dev/shm/pve-shm-{name}").into()
@@ -174,10 +187,11 @@ impl<'a> Opening<'a> {
             serials,
             shared_memory,
             kernel,
+            tpm: tpm_socket,
             descriptors: self.sets,
             ..Host::new(self.facts, self.accelerator, qmp, dir.vnc(), dir.pidfile())
         };
-        Ok(Opened { host, descriptors: self.descriptors, log })
+        Ok(Opened { host, descriptors: self.descriptors, tpm, log })
     }
 
     fn inherit(&mut self, descriptor: OwnedFd) -> i32 {
@@ -259,6 +273,15 @@ impl<'a> Opening<'a> {
         };
         let Some(files) = files else { return Ok(()) };
         flash::begin(path, format, &flash::template(files)?).map_err(|error| fault::io(OP, path.display(), &error))
+    }
+
+    /// The emulator of the TPM, and QEMU's connection to it.
+    fn tpm(&mut self, guest: &Wired) -> Result<Option<(tpm::Prepared, PeerSocket)>> {
+        let Some((slot, volume)) = guest.volumes().iter().find(|(slot, _)| slot.bus() == DiskBus::Tpm) else { return Ok(None) };
+        let version = guest.vm().disks.get(slot).and_then(|disk| disk.options.tpm_version);
+        let config = &self.driver.config;
+        let (prepared, of_qemu) = tpm::Prepared::open(&volume.access, version, config.identity.as_ref(), &config.tools)?;
+        Ok(Some((prepared, PeerSocket::Inherited(self.inherit(of_qemu)))))
     }
 
     fn nics(&mut self, guest: &Wired) -> Result<BTreeMap<NicIndex, NicBackend>> {
@@ -363,23 +386,28 @@ fn describe(guest: &Wired, opened: &Opened, accelerator: Accelerator) -> (Detail
         limits: guest.limits().clone(),
         formats: opened.host.images.iter().map(|(slot, image)| (*slot, image.format.to_string())).collect(),
         taps: taps.collect(),
+        tpm: None,
     };
     (detail, guest.ports().values().map(|port| port.port.id).collect())
 }
 
-fn start(driver: &Inner, cx: &OpCx, guest: &Wired, opened: Opened, dir: &RuntimeDir) -> Result<Process> {
+fn start(driver: &Inner, cx: &OpCx, guest: &Wired, opened: Opened, dir: &RuntimeDir) -> Result<Started> {
     let composed = compose(guest.vm(), &opened.host).map_err(|refusal| refusal.into_error(OP))?;
     for warning in &composed.warnings {
         cx.log(format!("warning: {warning}"));
     }
+    let (identity, tools) = (driver.config.identity.as_ref(), &driver.config.tools);
+    // It ends by itself if QEMU does not start: the other end of its connection goes with `opened`.
+    let tpm = opened.tpm.map(|tpm| tpm.start(dir, identity, tools)).transpose()?;
     let mut launch = Launch::new(Tool::QEMU_SYSTEM_X86_64).args(composed.arguments).log(opened.log).directory(dir.path());
     for (number, descriptor) in opened.descriptors {
         launch = launch.descriptor(number, descriptor);
     }
-    if let Some(identity) = &driver.config.identity {
+    if let Some(identity) = identity {
         launch = launch.identity(identity.clone());
     }
-    launch.spawn(&driver.config.tools).map_err(|error| fault::exec(OP, &error))
+    let qemu = launch.spawn(tools).map_err(|error| fault::exec(OP, &error))?;
+    Ok(Started { qemu, tpm })
 }
 
 /// Waits for QEMU's greeting, or says why there will be none.
@@ -401,7 +429,10 @@ async fn greet(dir: &RuntimeDir, process: &Process) -> Result<QmpClient> {
 }
 
 fn stillborn(dir: &RuntimeDir, what: &str) -> Error {
-    let tail = dir.log_tail();
+    let mut tail = dir.log_tail();
+    if tail.contains("tpm-emulator") {
+        tail.push_str(&format!(" (swtpm: {})", dir.tpm_log_tail()));
+    }
     let message = if tail.is_empty() { format!("QEMU {what} and wrote nothing") } else { format!("QEMU {what}: {tail}") };
     Error::new(ErrorKind::FailedPrecondition, OP, message)
 }

@@ -73,7 +73,14 @@ impl QemuLive {
         let consoles = Consoles::new(serials, has_display(&detail.vm).then(|| dir.vnc()));
         let agent = detail.vm.agent.as_ref().map(|_| AgentClient::new(dir.agent(), record.started.millis()));
         let monitor = Arc::new(monitor);
-        let follower = tokio::spawn(Arc::clone(&monitor).follow(is_new)).abort_handle();
+        let (follow, watch) = (Arc::clone(&monitor).follow(is_new), Arc::clone(&monitor).watch());
+        let follower = tokio::spawn(async move {
+            tokio::select! {
+                () = follow => {}
+                () = watch => {}
+            }
+        });
+        let follower = follower.abort_handle();
         let format = |slot: &DiskSlot| (*slot, detail.formats.get(slot).cloned());
         let current = Current {
             disks: detail.vm.disks.keys().map(format).collect(),
@@ -273,7 +280,7 @@ impl Live for QemuLive {
             net_in: ByteSize::from_bytes(traffic.0),
             net_out: ByteSize::from_bytes(traffic.1),
         };
-        Ok(LiveStatus { state: state(status["status"].as_str().unwrap_or_default()), usage })
+        Ok(LiveStatus { state: state(status["status"].as_str().unwrap_or_default()), usage, trouble: self.monitor.trouble() })
     }
 
     fn events(&self) -> Box<dyn LiveEvents> {

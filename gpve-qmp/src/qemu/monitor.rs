@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::argv::compose::AGENT_PORT_ID;
 use super::runtime_dir::RuntimeDir;
+use super::tpm::Emulator;
 use crate::protocol::client::QmpClient;
 use crate::protocol::error::{CloseReason, QmpError};
 use crate::protocol::events::{EventStream, Notice, QmpEvent};
@@ -37,6 +38,7 @@ pub(super) type ConnectionKey = (Vmid, u64);
 pub(super) struct Monitor {
     pub(super) process: Process,
     pub(super) key: ConnectionKey,
+    tpm: Option<Emulator>,
     dir: RuntimeDir,
     qmp: PathBuf,
     pool: Arc<QmpPool<ConnectionKey>>,
@@ -48,11 +50,18 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    pub(super) fn new(process: Process, key: ConnectionKey, dir: RuntimeDir, pool: Arc<QmpPool<ConnectionKey>>) -> Self {
+    pub(super) fn new(
+        process: Process,
+        key: ConnectionKey,
+        tpm: Option<Emulator>,
+        dir: RuntimeDir,
+        pool: Arc<QmpPool<ConnectionKey>>,
+    ) -> Self {
         let qmp = dir.qmp();
         Self {
             process,
             key,
+            tpm,
             dir,
             qmp,
             pool,
@@ -78,6 +87,11 @@ impl Monitor {
     /// From now on the guest's end is our doing.
     pub(super) fn mark_killed(&self) {
         self.killed.store(true, Ordering::Relaxed);
+    }
+
+    /// What of its hardware does not work while it runs.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.tpm.as_ref().and_then(Emulator::trouble)
     }
 
     pub(super) fn is_agent_open(&self) -> bool {
@@ -125,6 +139,9 @@ impl Monitor {
                 () = tokio::time::sleep(RECONNECT), if self.process.is_running() => {}
             }
         }
+        if let Some(tpm) = &self.tpm {
+            tpm.end().await;
+        }
         let exit = self.judge(powered_off).await;
         tracing::info!(vmid = %self.key.0, ?exit, "guest ended");
         self.exit.send_replace(Some(exit));
@@ -152,6 +169,16 @@ impl Monitor {
                 None => return powered_off,
             }
         }
+    }
+
+    /// Tells of hardware that fails while the guest runs. Never returns.
+    pub(super) async fn watch(self: Arc<Self>) {
+        if let Some(tpm) = &self.tpm {
+            tpm.lost(&self.process).await;
+            tracing::warn!(vmid = %self.key.0, trouble = self.trouble(), "hardware of a guest has failed");
+            self.announce(LiveEvent::Lagged);
+        }
+        std::future::pending().await
     }
 
     /// Reads what events would have told before there was a subscriber.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gpve_core::ports::LimitSpec;
+use gpve_core::ports::{LimitSpec, ProcessId};
 use gpve_core::types::{Aio, DiskSlot, ResolvedVm};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ pub(super) struct Detail {
     pub(super) formats: BTreeMap<DiskSlot, String>,
     /// Interfaces of its cards on the host.
     pub(super) taps: Vec<String>,
+    /// The emulator of its TPM.
+    #[serde(default)]
+    pub(super) tpm: Option<ProcessId>,
 }
 
 impl Detail {
@@ -40,6 +43,7 @@ impl Detail {
             limits: LimitSpec::default(),
             formats: BTreeMap::new(),
             taps: Vec::new(),
+            tpm: None,
         }
     }
 }

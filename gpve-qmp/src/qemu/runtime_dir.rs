@@ -50,6 +50,15 @@ impl RuntimeDir {
         self.0.join("pid")
     }
 
+    /// Where the TPM's emulator writes its number.
+    pub(super) fn tpm_pidfile(&self) -> PathBuf {
+        self.0.join("tpm.pid")
+    }
+
+    fn tpm_log(&self) -> PathBuf {
+        self.0.join("tpm.log")
+    }
+
     fn log(&self) -> PathBuf {
         self.0.join("log")
     }
@@ -77,15 +86,22 @@ impl RuntimeDir {
 
     /// Where QEMU's own messages go.
     pub(super) fn open_log(&self) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).mode(0o600).open(self.log())
+        open_log(&self.log())
+    }
+
+    /// Where the messages of the TPM's emulator go.
+    pub(super) fn open_tpm_log(&self) -> io::Result<File> {
+        open_log(&self.tpm_log())
+    }
+
+    /// The end of the emulator's messages on one line.
+    pub(super) fn tpm_log_tail(&self) -> String {
+        tail_of(&self.tpm_log())
     }
 
     /// The end of QEMU's messages on one line.
     pub(super) fn log_tail(&self) -> String {
-        let bytes = std::fs::read(self.log()).unwrap_or_default();
-        let tail = &bytes[bytes.len().saturating_sub(LOG_TAIL_BYTES)..];
-        let text = String::from_utf8_lossy(tail);
-        text.lines().map(message).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+        tail_of(&self.log())
     }
 
     /// Removes the directory; one that is gone is fine.
@@ -95,6 +111,17 @@ impl RuntimeDir {
             done => done,
         }
     }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+fn tail_of(log: &Path) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let tail = &bytes[bytes.len().saturating_sub(LOG_TAIL_BYTES)..];
+    let text = String::from_utf8_lossy(tail);
+    text.lines().map(message).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// What a line says, without the program's name and the whole of the option that it is about.

@@ -11,6 +11,7 @@ mod host_guest;
 mod host_hardware;
 mod host_probe;
 mod host_qemu;
+mod host_tpm;
 mod link;
 mod pool;
 mod real;

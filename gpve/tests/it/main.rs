@@ -5,3 +5,4 @@ mod life;
 mod machines;
 mod pve;
 mod support;
+mod tpm;

@@ -50,6 +50,11 @@ impl Place {
         Self { local, directory }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> String {
+        self.directory.0.path().to_string_lossy().into_owned()
+    }
+
     /// Ends it and opens it anew over the same directory.
     pub(crate) async fn reopened(self, simulated: bool) -> Self {
         let Self { local, directory } = self;

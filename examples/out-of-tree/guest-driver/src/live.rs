@@ -135,7 +135,7 @@ impl Live for Guest {
             memory: ByteSize::from_bytes(stat.memory_pages * rustix::param::page_size() as u64),
             ..GuestUsage::default()
         };
-        Ok(LiveStatus { state: self.state(&stat), usage })
+        Ok(LiveStatus { state: self.state(&stat), usage, trouble: None })
     }
 
     fn events(&self) -> Box<dyn LiveEvents> {

@@ -85,7 +85,9 @@ impl Suite<'_> {
     }
 
     async fn state(&self, live: &dyn Live) -> RunState {
-        live.observe(&self.cx).await.expect("a guest that runs can be observed").state
+        let status = live.observe(&self.cx).await.expect("a guest that runs can be observed");
+        assert_eq!(status.trouble, None, "nothing of its hardware has failed");
+        status.state
     }
 
     async fn adopt(&self, driver: &dyn GuestDriver, record: &RunRecord) -> Option<Box<dyn Live>> {

@@ -92,6 +92,14 @@ impl MemGuest {
         self.with(|p| p.set_state(RunState::IoError, now));
     }
 
+    /// Some of its hardware fails, and it goes on.
+    pub fn lose(&self, what: &str) {
+        self.with(|p| {
+            p.trouble = Some(what.to_owned());
+            p.tell(LiveEvent::Lagged);
+        });
+    }
+
     /// Its process dies, for a reason in words.
     pub fn crash(&self, reason: &str) {
         self.with(|_| ());

@@ -107,7 +107,7 @@ impl Live for MemLive {
 
     async fn observe(&self, cx: &OpCx) -> Result<LiveStatus> {
         let now = self.host.now();
-        self.ask(cx, "guest.observe", |p| Ok(LiveStatus { state: p.state, usage: p.usage(now) })).await
+        self.ask(cx, "guest.observe", |p| Ok(LiveStatus { state: p.state, usage: p.usage(now), trouble: p.trouble.clone() })).await
     }
 
     fn events(&self) -> Box<dyn LiveEvents> {

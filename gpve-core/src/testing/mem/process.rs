@@ -27,6 +27,8 @@ pub(super) struct Process {
     pub(super) running_since: Option<Timestamp>,
     pub(super) acpi_pressed: bool,
     pub(super) agent_connected: bool,
+    /// What of its hardware has failed.
+    pub(super) trouble: Option<String>,
     pub(super) programs: BTreeMap<i64, crate::ports::AgentExecStatus>,
     pub(super) consoles: BTreeMap<u8, Line>,
     pub(super) events: broadcast::Sender<LiveEvent>,
@@ -55,6 +57,7 @@ impl Process {
             running_since: None,
             acpi_pressed: false,
             agent_connected: false,
+            trouble: None,
             programs: BTreeMap::new(),
             consoles,
             events: broadcast::Sender::new(Self::MAX_EVENTS),

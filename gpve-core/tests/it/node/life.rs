@@ -75,6 +75,25 @@ async fn a_guest_whose_kernel_panics_before_anybody_listens_is_failed_and_can_be
 }
 
 #[tokio::test]
+async fn hardware_that_fails_is_told_while_the_guest_goes_on_and_until_it_ends() {
+    const LOST: &str = "tpmstate0: the emulator of its TPM has ended";
+    let rig = Rig::new().await;
+    rig.ok(100, create(true)).await;
+    rig.phase(100, GuestPhase::Running).await;
+    assert_eq!(rig.report(100).reason, None);
+    rig.host.guest(vmid(100)).unwrap().lose(LOST);
+    rig.until("the loss is told", |rig| rig.report(100).reason.as_deref() == Some(LOST)).await;
+    assert_eq!(rig.report(100).phase, GuestPhase::Running);
+    rig.ok(100, Operation::Pause).await;
+    assert_eq!(rig.report(100).reason.as_deref(), Some(LOST));
+    let rig = rig.restart().await;
+    rig.until("an adopted guest is looked at", |rig| rig.report(100).reason.as_deref() == Some(LOST)).await;
+    rig.ok(100, Operation::Stop).await;
+    rig.ok(100, Operation::Start).await;
+    assert_eq!(rig.report(100).reason, None);
+}
+
+#[tokio::test]
 async fn pause_resume_reset_and_reboot_do_what_they_say() {
     let rig = Rig::new().await;
     rig.ok(100, create(false)).await;
@@ -186,6 +205,23 @@ async fn a_snapshot_brings_back_bytes_and_spec() {
     assert_eq!(rig.report(100).parent.unwrap().as_str(), "clean");
     rig.ok(100, Operation::DeleteSnapshot { name: "clean".parse().unwrap(), force: false }).await;
     assert!(rig.report(100).snapshots.is_empty() && rig.report(100).parent.is_none());
+}
+
+#[tokio::test]
+async fn the_state_of_a_tpm_is_raw_and_copied_even_by_a_linked_clone() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    let state = serde_json::json!({ "name": "tpmstate0", "source": { "new": { "storage": "local", "size": "4Mi" } } });
+    let state: gpve_core::types::DiskSpec = serde_json::from_value(state).unwrap();
+    rig.ok(100, patch(&rig, |spec| drop(spec.disks.insert(state.name, state.clone())))).await;
+    let volume = |id: u32| rig.report(id).spec.disks[&state.name].volume().unwrap().clone();
+    assert!(volume(100).to_string().ends_with(".raw"), "{}", volume(100));
+    rig.host.write(&volume(100), 0, b"a seed").unwrap();
+    rig.ok(100, Operation::Template { disk: None }).await;
+    rig.ok(100, super::sagas::clone_to(200, false)).await;
+    let copy = volume(200).to_string();
+    assert!(copy.starts_with("local:200/vm-200-") && copy.ends_with(".raw"), "{copy}");
+    assert_eq!(rig.host.read(&volume(200), 0, 6).unwrap(), b"a seed");
 }
 
 #[tokio::test]

@@ -109,15 +109,20 @@ impl Rig {
         self.node.guest(vmid(id)).is_ok()
     }
 
-    /// Waits until a guest is in a phase.
-    pub(super) async fn phase(&self, id: u32, phase: GuestPhase) {
+    /// Waits until the node has announced something after which `is_so` holds.
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let mut seen = self.node.observe(None).await.unwrap();
         let wait = async {
-            while self.report(id).phase != phase {
+            while !is_so(self) {
                 seen.next().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("vm {id} is {:?}", self.report(id).phase));
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not so: {what}"));
+    }
+
+    /// Waits until a guest is in a phase.
+    pub(super) async fn phase(&self, id: u32, phase: GuestPhase) {
+        self.until(&format!("vm {id} is {phase:?}"), |rig| rig.report(id).phase == phase).await;
     }
 
     /// Waits until an effect was asked for.

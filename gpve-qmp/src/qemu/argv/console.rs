@@ -14,6 +14,15 @@ pub enum ListeningSocket {
     Inherited(i32),
 }
 
+/// A connection to another program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerSocket {
+    /// QEMU connects to this path.
+    Path(PathBuf),
+    /// A connected socket that QEMU inherits under this number: the other program ends with it.
+    Inherited(i32),
+}
+
 /// A character device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chardev {
@@ -26,12 +35,12 @@ pub enum Chardev {
         /// What passes is also appended to this file.
         log: Option<PathBuf>,
     },
-    /// A unix socket that another program serves.
+    /// A unix socket with another program at its end.
     Client {
         /// Id.
         id: String,
-        /// The socket.
-        path: PathBuf,
+        /// The connection.
+        socket: PeerSocket,
     },
     /// A port of the host.
     Host {
@@ -70,7 +79,13 @@ impl Chardev {
                 let options = options.set("server", true).set("wait", false);
                 options.maybe("logfile", log.as_deref().map(text)).maybe("logappend", log.is_some().then_some(true))
             }
-            Self::Client { id, path } => Options::implied("backend", "socket").set("id", &**id).set("path", text(path)),
+            Self::Client { id, socket } => {
+                let options = Options::implied("backend", "socket").set("id", &**id);
+                match socket {
+                    PeerSocket::Path(path) => options.set("path", text(path)),
+                    PeerSocket::Inherited(number) => options.set("fd", number.to_string()),
+                }
+            }
             Self::Host { id, is_parallel, path } => {
                 let backend = if *is_parallel { "parallel" } else { "serial" };
                 Options::implied("backend", backend).set("id", &**id).set("path", text(path))

@@ -2,7 +2,7 @@
 
 use gpve_core::types::CpuModel;
 
-pub use super::console::{Audiodev, Chardev, ListeningSocket, Monitor, Spice, Tpmdev, Vnc};
+pub use super::console::{Audiodev, Chardev, ListeningSocket, Monitor, PeerSocket, Spice, Tpmdev, Vnc};
 use super::line::{Switch, options};
 pub use super::netdev::{Netdev, TapSource};
 use super::option::{Options, Prop};

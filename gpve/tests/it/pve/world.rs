@@ -10,7 +10,7 @@ use gpve_core::types::{Arch, DiskBus, DiskSlot, MappingId, PciAddress, ResolvedV
 use gpve_qmp::qemu::argv::blockdev::{FileSource, Image};
 use gpve_qmp::qemu::argv::compose::{CpuVendor, CustomCpu, Facts, Host, NicBackend, SevFacts, SpiceServer, firmware_files, reserve};
 use gpve_qmp::qemu::argv::refusal::Refusal;
-use gpve_qmp::qemu::argv::switches::{Accelerator, ListeningSocket, TapSource};
+use gpve_qmp::qemu::argv::switches::{Accelerator, ListeningSocket, PeerSocket, TapSource};
 use serde_json::Value;
 
 use super::case::Case;
@@ -87,7 +87,7 @@ impl World {
             agent: Some(socket("qga")),
             serials: vm.serials.keys().map(|number| (*number, socket(&format!("serial{number}")))).collect(),
             spice: Some(SpiceServer { address: "127.0.0.1".to_owned(), port }),
-            tpm: Some(run.join(format!("{}.swtpm", vm.vmid))),
+            tpm: Some(PeerSocket::Path(run.join(format!("{}.swtpm", vm.vmid)))),
             folders: vm.shared_folders.keys().map(|number| (*number, run.join(format!("virtiofsd/fs{number}")))).collect(),
             shared_memory: vm.shared_memory.as_ref().map(|shared| {
                 let name = shared.name.as_ref().map_or_else(|| vm.vmid.to_string(), ToString::to_string);

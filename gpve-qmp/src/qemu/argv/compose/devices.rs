@@ -127,8 +127,8 @@ fn tpm(at: &Situation<'_>, out: &mut Assembly) -> Result<(), Refusal> {
     if !has_state || at.vm.template {
         return Ok(());
     }
-    let path = at.host.tpm.as_ref().ok_or_else(|| Refusal::host("tpmstate0", "nothing on this node emulates its TPM"))?;
-    out.late(&Chardev::Client { id: "tpmchar".to_owned(), path: path.clone() });
+    let socket = at.host.tpm.as_ref().ok_or_else(|| Refusal::host("tpmstate0", "nothing on this node emulates its TPM"))?;
+    out.late(&Chardev::Client { id: "tpmchar".to_owned(), socket: socket.clone() });
     out.late(&Tpmdev { id: "tpmdev", chardev: "tpmchar" });
     let driver = if at.board.is_x86() { "tpm-tis" } else { "tpm-tis-device" };
     out.device(&Device::new(driver).set("tpmdev", "tpmdev"));

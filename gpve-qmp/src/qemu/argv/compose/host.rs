@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::blockdev::{FileSource, Image};
 use super::super::board::Level;
-use super::super::switches::{Accelerator, AddFd, ListeningSocket, TapSource};
+use super::super::switches::{Accelerator, AddFd, ListeningSocket, PeerSocket, TapSource};
 use super::cpu::CustomCpu;
 
 /// What a host and its QEMU can do.
@@ -105,8 +105,8 @@ pub struct Host {
     pub vnc: PathBuf,
     /// The SPICE server, where this host has one.
     pub spice: Option<SpiceServer>,
-    /// The socket of the program that emulates the TPM.
-    pub tpm: Option<PathBuf>,
+    /// The program that emulates the TPM.
+    pub tpm: Option<PeerSocket>,
     /// The socket of the program that serves each shared folder.
     pub folders: BTreeMap<u8, PathBuf>,
     /// The file of the memory that guests share.

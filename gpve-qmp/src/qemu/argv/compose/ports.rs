@@ -4,7 +4,7 @@ use gpve_core::types::{MachineKind, SerialPort};
 
 use super::super::device::Device;
 use super::super::refusal::Refusal;
-use super::super::switches::{Chardev, Serial};
+use super::super::switches::{Chardev, PeerSocket, Serial};
 use super::Assembly;
 use super::situation::Situation;
 
@@ -44,7 +44,7 @@ pub(super) fn shared_folders(at: &Situation<'_>, out: &mut Assembly) -> Result<(
         let id = format!("virtiofs{number}");
         let path = at.host.folders.get(number);
         let path = path.ok_or_else(|| Refusal::host(&*id, format!("nothing on this node serves the folder '{}'", folder.mapping)))?;
-        out.late(&Chardev::Client { id: id.clone(), path: path.clone() });
+        out.late(&Chardev::Client { id: id.clone(), socket: PeerSocket::Path(path.clone()) });
         let device = Device::new("vhost-user-fs-pci").set("queue-size", FOLDER_QUEUE).set("chardev", id);
         out.device(&device.set("tag", folder.mapping.to_string()));
     }
