@@ -67,6 +67,9 @@ impl Step<Env, Memo> for Plan {
             return Err(Error::invalid("guest.update", bad).on(env.vmid()));
         }
         super::guest_create::check_given_volumes(env, cx, &spec).await?;
+        if self.0.refresh_cloud_init && !spec.disks.values().any(DiskSpec::is_cloud_init) {
+            return Err(Error::precondition("guest.update", format!("VM {} has no cloud-init drive", env.vmid())).on(env.vmid()));
+        }
         memo.volumes = volumes::plan(env, cx, &mut spec).await?;
         let drive = record.spec.cloud_init_drive(env.vmid()).map(|(_, volume)| volume.clone());
         memo.doomed.extend(drive.filter(|volume| !mentions(&spec, volume)));

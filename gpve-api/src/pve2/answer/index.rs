@@ -16,9 +16,10 @@ pub fn index_of(operation: Operation) -> Option<Json> {
         Operation::AccessIndex => ("subdir", &["users", "domains", "ticket", "permissions"]),
         Operation::ClusterIndex => ("name", &["nextid", "resources", "status", "tasks"]),
         Operation::NodeIndex => ("name", &["lxc", "qemu", "status", "storage", "tasks", "version"]),
-        Operation::VmIndex => {
-            ("subdir", &["config", "pending", "status", "unlink", "resize", "agent", "snapshot", "clone", "template", "feature"])
-        }
+        Operation::VmIndex => (
+            "subdir",
+            &["config", "pending", "cloudinit", "status", "unlink", "resize", "agent", "snapshot", "clone", "template", "feature"],
+        ),
         Operation::VmStatusIndex => ("subdir", &["current", "start", "stop", "reset", "shutdown", "suspend", "resume", "reboot"]),
         Operation::SnapshotIndex => ("cmd", &["rollback", "config"]),
         Operation::StorageIndex => ("subdir", &["content", "status", "upload"]),
