@@ -10,6 +10,7 @@
 //! | [`node`] | the engine of one host |
 //! | [`control`] | decides for many hosts |
 //! | [`patch`] | changes of a spec as data |
+//! | [`cloud_init`] | what cloud-init reads in a guest: pure |
 //! | [`bus`], [`clock`] | events in process, the system's time |
 //! | `testing` | fakes and conformance suites (feature `testing`) |
 //!
@@ -30,6 +31,7 @@ pub use async_trait::async_trait;
 
 pub mod bus;
 pub mod clock;
+pub mod cloud_init;
 pub mod control;
 pub mod error;
 pub mod lifecycle;

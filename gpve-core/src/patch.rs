@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::types::VmSpec;
+use crate::types::{CloudInitPassword, VmSpec};
 
 /// Fields whose parts are addressed one by one.
 const DEEP: [&str; 12] =
@@ -73,7 +73,22 @@ fn broken(detail: impl std::fmt::Display) -> Error {
 
 impl FromIterator<(String, Option<Value>)> for SpecPatch {
     fn from_iter<I: IntoIterator<Item = (String, Option<Value>)>>(changes: I) -> Self {
-        Self(changes.into_iter().collect())
+        Self(changes.into_iter().map(|(path, value)| (path.clone(), value.map(|v| without_password(&path, v)))).collect())
+    }
+}
+
+/// A patch is stored before it is applied: a password in it is hashed as in a spec. What is no password fails when applied.
+fn without_password(path: &str, value: Value) -> Value {
+    match value {
+        Value::String(text) if path == "cloudInit.password" => {
+            CloudInitPassword::try_from(text).map_or(Value::Bool(false), |hash| Value::String(hash.into()))
+        }
+        Value::Object(mut parts) if path == "cloudInit" => {
+            let kept = parts.remove("password").map(|v| without_password("cloudInit.password", v));
+            parts.extend(kept.map(|v| ("password".to_owned(), v)));
+            Value::Object(parts)
+        }
+        other => other,
     }
 }
 

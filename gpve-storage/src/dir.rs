@@ -6,6 +6,7 @@
 mod catalog;
 mod clones;
 mod config;
+mod contents;
 mod import;
 mod parse;
 mod plugin;

@@ -14,7 +14,7 @@ mod qcow2;
 mod tool;
 mod vmdk;
 
-pub use blank::{QCOW2_SIZE_MAX, write_blank};
+pub use blank::{QCOW2_SIZE_MAX, write_blank, write_with};
 pub use convert::{CopyCommand, CopyEnd};
 pub use header::{HeaderError, ImageHeader, ReadAt, Reference, ReferenceKind, read_header};
 pub use info::{ImageInfo, parse_info};

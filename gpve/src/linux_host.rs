@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use gpve_core::error::{Error, ErrorKind, Result};
-use gpve_core::ports::{Clock, Host, NodeInfo};
+use gpve_core::ports::{Clock, Host, HostDns, NodeInfo};
 use gpve_core::types::{ByteSize, NodeName};
 
 /// The host that this process runs on.
@@ -78,8 +78,22 @@ impl Host for LinuxHost {
             kernel: words.map(|w| w.to_string_lossy().into_owned()),
             qemu_version: self.qemu_version.clone(),
             accelerator: self.accelerator.clone(),
+            dns: std::fs::read_to_string("/etc/resolv.conf").map(|text| dns(&text)).unwrap_or_default(),
             sampled: self.clock.now(),
         })
+    }
+}
+
+/// What `resolv.conf` says; a resolver of the host alone serves no guest.
+fn dns(text: &str) -> HostDns {
+    let words = |key: &str| {
+        let lines = text.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+        lines.filter(|(k, _)| *k == key).map(|(_, rest)| rest.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let is_of_host = |server: &&String| server.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    HostDns {
+        servers: words("nameserver").iter().filter(|server| !is_of_host(server)).filter_map(|server| server.parse().ok()).collect(),
+        search_domain: words("search").last().or(words("domain").last()).and_then(|domains| domains.parse().ok()),
     }
 }
 
@@ -119,6 +133,14 @@ mod tests {
     #[test]
     fn idle_and_waiting_time_is_not_use() {
         assert_eq!(cpu_ticks("cpu  10 0 5 80 5 0 0 0 3 0\ncpu0 …"), [100, 85, 5]);
+    }
+
+    #[test]
+    fn the_hosts_name_servers_are_told_to_guests_unless_only_the_host_reaches_them() {
+        let told = dns("# made by hand\nsearch lan example.com\nnameserver 127.0.0.53\nnameserver\t9.9.9.9\nnameserver fe80::1%eth0\n");
+        assert_eq!(told.servers.iter().map(|s| s.as_str()).collect::<Vec<_>>(), ["9.9.9.9"]);
+        assert_eq!(told.search_domain.unwrap().as_str(), "lan example.com");
+        assert_eq!(dns(""), HostDns::default());
     }
 
     #[test]

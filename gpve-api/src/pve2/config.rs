@@ -31,7 +31,7 @@ use crate::route::{Kind, Param, Params, Value};
 use crate::routes::vm_options;
 
 pub use change::{Change, Edit};
-pub use pending::{PendingEntry, pending};
+pub use pending::{PendingEntry, cloud_init_pending, pending};
 pub use spelling::SPELLING;
 pub(crate) use stored::{as_stored, replace_old_names};
 pub use to_spec::default_boot;

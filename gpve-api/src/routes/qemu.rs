@@ -135,6 +135,7 @@ const MOVE: &[Param] = &[
 ];
 const SNAPSHOT_NEW: &[Param] =
     &[SNAPSHOT, opt("description", Kind::text(8192), "Free text."), opt("vmstate", Kind::Boolean, "Save memory too.")];
+const CLOUD_INIT_DUMP: &[Param] = &[Param::new("type", Kind::Word(&["user", "network", "meta"]), "Which file.")];
 const SNAPSHOT_ONLY: &[Param] = &[SNAPSHOT];
 const SNAPSHOT_DELETE: &[Param] = &[SNAPSHOT, opt("force", Kind::Boolean, "Forget it even if its volumes' snapshots cannot be removed.")];
 const SNAPSHOT_CONFIG: &[Param] = &[SNAPSHOT, opt("description", Kind::text(8192), "Free text.")];
@@ -167,6 +168,25 @@ pub(super) const ROUTES: &[Route] = &[
     route(Method::Get, "/nodes/{node}/qemu/{vmid}/pending", Op::VmPending, "Configuration with pending changes beside it.")
         .access(on_vm!(VmAudit))
         .answers(Answer::List("Pending")),
+    route(Method::Get, "/nodes/{node}/qemu/{vmid}/cloudinit", Op::VmCloudInitPending, "Settings for cloud-init, what waits beside them.")
+        .access(on_vm!(VmAudit))
+        .answers(Answer::List("Pending")),
+    route(
+        Method::Put,
+        "/nodes/{node}/qemu/{vmid}/cloudinit",
+        Op::VmCloudInitUpdate,
+        "Write the cloud-init drive anew, also while it runs.",
+    )
+    .access(on_vm!(VmConfigCloudinit)),
+    route(
+        Method::Get,
+        "/nodes/{node}/qemu/{vmid}/cloudinit/dump",
+        Op::VmCloudInitDump,
+        "A file generated for cloud-init, without secrets.",
+    )
+    .params(&[GUEST, CLOUD_INIT_DUMP])
+    .access(on_vm!(VmAudit))
+    .answers(Answer::Text),
     route(Method::Get, "/nodes/{node}/qemu/{vmid}/feature", Op::VmFeature, "Whether its volumes allow something.")
         .params(&[GUEST, FEATURE])
         .access(on_vm!(VmAudit))

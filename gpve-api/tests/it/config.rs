@@ -1,6 +1,6 @@
 //! Configurations go to a spec and back without loss.
 
-use gpve_api::pve2::config::{Definition, Edit, SPELLING, VmConfig, default_boot, needs_root, pending};
+use gpve_api::pve2::config::{Definition, Edit, SPELLING, VmConfig, cloud_init_pending, default_boot, needs_root, pending};
 use gpve_api::route::{Dialect, Given, Kind};
 use gpve_api::routes::{router, vm_options};
 use gpve_core::error::ErrorKind;
@@ -383,4 +383,38 @@ proptest! {
         let shown = VmConfig::of(&change.definition);
         prop_assert_eq!(shown.get("net0").unwrap(), format!("virtio={mac},bridge=vmbr0,firewall=1"));
     }
+}
+
+#[test]
+fn a_cloud_init_drive_is_asked_for_by_its_storage_and_shown_by_its_name() {
+    use gpve_core::types::DiskFormat;
+    let slot = "ide2".parse().unwrap();
+    for text in ["local:cloudinit", "file=local:cloudinit,", "local:cloudinit,media=cdrom"] {
+        let asked = define(&[("ide2", text)]);
+        assert!(matches!(&asked.spec.disks[&slot].source, DiskSource::CloudInit { format: None, .. }), "{text}: {asked:?}");
+        assert!(asked.spec.disks[&slot].is_cdrom() && asked.spec.check().is_empty(), "{text}");
+        assert_eq!(VmConfig::of(&asked).get("ide2"), Some("local:cloudinit,media=cdrom"));
+    }
+    let raw = define(&[("ide2", "local:cloudinit,format=raw")]);
+    assert!(matches!(&raw.spec.disks[&slot].source, DiskSource::CloudInit { format: Some(DiskFormat::Raw), .. }));
+    let made = define(&[("ide2", "local:100/vm-100-cloudinit.qcow2,media=cdrom")]);
+    assert_eq!(made.spec.cloud_init_drive("100".parse().unwrap()).map(|(slot, _)| slot), Some(slot));
+    assert_eq!(made.spec.cloud_init_drive("101".parse().unwrap()), None, "it is another guest's");
+}
+
+#[test]
+fn no_answer_and_no_spec_has_a_password_in_clear() {
+    let running = define(&[("ciuser", "ubuntu"), ("cipassword", "canary one"), ("cores", "2")]);
+    let edit = edit(&[("cipassword", "canary two"), ("ipconfig0", "ip=dhcp")]).unwrap();
+    let asked = edit.apply(&running, None).unwrap().definition;
+    let entries = serde_json::to_value(cloud_init_pending(&asked, Some(&running))).unwrap();
+    let wanted = json!([
+        {"key": "cipassword", "value": "**********", "pending": "**********"},
+        {"key": "ciuser", "value": "ubuntu"},
+        {"key": "ipconfig0", "pending": "ip=dhcp"},
+    ]);
+    assert_eq!(entries, wanted);
+    let stored = serde_json::to_string(&asked.spec).unwrap();
+    assert!(!stored.contains("canary") && stored.contains("$5$"), "{stored}");
+    assert_eq!(VmConfig::of(&asked).to_json()["cipassword"], "**********");
 }

@@ -45,7 +45,9 @@ pub(super) fn storages(spec: &VmSpec) -> Vec<StorageId> {
     let of_disk = |source: &DiskSource| match source {
         DiskSource::Empty | DiskSource::Host(_) => None,
         DiskSource::Volume { volume, .. } => Some(volume.storage().clone()),
-        DiskSource::New { storage, .. } | DiskSource::Import { storage, .. } => Some(storage.clone()),
+        DiskSource::New { storage, .. } | DiskSource::Import { storage, .. } | DiskSource::CloudInit { storage, .. } => {
+            Some(storage.clone())
+        }
     };
     let disks = spec.disks.values().filter_map(|d| of_disk(&d.source));
     let mut all: Vec<StorageId> = disks.chain(spec.unused.values().map(|v| v.storage().clone())).collect();

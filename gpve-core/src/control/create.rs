@@ -368,6 +368,9 @@ pub(super) fn planned_volumes(spec: &VmSpec) -> Vec<PlannedVolume> {
             Some(PlannedVolume { slot, storage: storage.clone(), size: Some(*size), format: *format })
         }
         DiskSource::Import { storage, format, .. } => Some(PlannedVolume { slot, storage: storage.clone(), size: None, format: *format }),
+        DiskSource::CloudInit { storage, format } => {
+            Some(PlannedVolume { slot, storage: storage.clone(), size: Some(DiskSource::CLOUD_INIT_SIZE), format: *format })
+        }
         DiskSource::Empty | DiskSource::Host(_) | DiskSource::Volume { .. } => None,
     };
     spec.disks.iter().filter_map(|(slot, disk)| planned(slot.to_string(), &disk.source)).collect()

@@ -213,8 +213,9 @@ fn settle_disk(wanted: &mut DiskSpec, is: &DiskSpec) -> Result<Option<ByteSize>>
     let (storage, asked) = match &wanted.source {
         DiskSource::New { storage, size, .. } => (storage, Some(*size)),
         DiskSource::Import { storage, .. } => (storage, None),
+        DiskSource::CloudInit { storage, .. } if is.is_cloud_init() => (storage, None),
         DiskSource::Volume { volume: same, size } if same == volume => (volume.storage(), *size),
-        DiskSource::Volume { .. } | DiskSource::Empty | DiskSource::Host(_) => return Ok(None),
+        DiskSource::Volume { .. } | DiskSource::Empty | DiskSource::Host(_) | DiskSource::CloudInit { .. } => return Ok(None),
     };
     if storage != volume.storage() {
         let reason = format!("is on storage {}: apply does not move disks", volume.storage());

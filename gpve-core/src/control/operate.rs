@@ -114,7 +114,8 @@ impl ControlPlane {
         if call.dry_run {
             let guest = self.guest_or_missing("guest.delete", vmid)?;
             let stop = request.stop_first.then(|| format!("end vm {vmid} if it runs"));
-            let volumes = guest.spec().owned_volumes().map(|v| format!("delete volume {v}"));
+            let drive = guest.spec().cloud_init_drive(vmid).map(|(_, volume)| volume);
+            let volumes = guest.spec().owned_volumes().chain(drive).map(|v| format!("delete volume {v}"));
             let steps = stop.into_iter().chain(volumes).chain([format!("remove vm {vmid}")]).collect();
             return Ok(Answer::Plan(Box::new(Plan::of("delete", vmid, guest.node().clone(), steps))));
         }
@@ -166,13 +167,13 @@ impl ControlPlane {
     async fn update_once(&self, call: &Call, vmid: Vmid, request: UpdateGuest, id: OperationId) -> Result<Answer> {
         let guest = self.known_guest("guest.update", vmid).await?;
         let after = updated(&guest, &request)?;
-        let UpdateGuest { patch, name, digest, revert, wait } = request;
-        let same = after == *guest.spec() && name.as_ref().is_none_or(|n| *n == guest.name) && revert.is_empty();
+        let UpdateGuest { patch, name, digest, revert, refresh_cloud_init, wait } = request;
+        let same = !refresh_cloud_init && after == *guest.spec() && name.as_ref().is_none_or(|n| *n == guest.name) && revert.is_empty();
         if same && wait && self.is_idle(vmid) {
             return Ok(Answer::Unchanged(vmid));
         }
         let mirror = self.mirror(guest.node())?;
-        let operation = Operation::Update(ConfigPatch { spec: patch, name, digest, revert });
+        let operation = Operation::Update(ConfigPatch { spec: patch, name, digest, revert, refresh_cloud_init });
         let accepted = self.give(call, mirror, vmid, id, operation).await?;
         if wait {
             outcome(&*mirror.ended(&accepted.upid).await?)?;

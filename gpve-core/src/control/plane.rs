@@ -159,6 +159,16 @@ impl ControlPlane {
     }
 }
 
+/// What is made of a guest's settings.
+impl ControlPlane {
+    /// A file that would be generated for cloud-init in the guest now, without secrets.
+    pub fn cloud_init(&self, vmid: Vmid, part: crate::cloud_init::Part) -> Result<String> {
+        let guest = self.guest_or_missing("cloud-init", vmid)?;
+        let host = self.node(guest.node())?.info.map(|info| info.dns.clone()).unwrap_or_default();
+        Ok(crate::cloud_init::Instance::of(vmid, guest.name.as_ref(), guest.spec(), &host).dump(part))
+    }
+}
+
 /// Small changes that make no task.
 impl ControlPlane {
     /// The lowest free guest id, kept for the caller for [`VMID_LEASE`](super::VMID_LEASE): callers that ask at the same

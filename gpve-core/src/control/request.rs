@@ -103,6 +103,9 @@ pub struct UpdateGuest {
     pub digest: Option<String>,
     /// Paths whose pending change is dropped.
     pub revert: Vec<String>,
+    /// Write the cloud-init drive anew with what is asked, and show it to a running guest.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_cloud_init: bool,
     /// Return when it is done (and fail if it fails) instead of when it is accepted.
     pub wait: bool,
 }

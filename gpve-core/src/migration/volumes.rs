@@ -83,7 +83,7 @@ fn drives(spec: &VmSpec) -> impl Iterator<Item = (DiskSlot, Target, &DiskSpec)> 
         let target = match &disk.source {
             DiskSource::Volume { volume, .. } => Target::Volume(volume.clone()),
             DiskSource::Host(path) => Target::Host(path.clone()),
-            DiskSource::Empty | DiskSource::New { .. } | DiskSource::Import { .. } => return None,
+            DiskSource::Empty | DiskSource::New { .. } | DiskSource::Import { .. } | DiskSource::CloudInit { .. } => return None,
         };
         Some((*slot, target, disk))
     })

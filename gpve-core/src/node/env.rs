@@ -6,7 +6,7 @@ use super::engine::Inner;
 use super::guest::Guest;
 use super::record::GuestRecord;
 use crate::error::{Error, Result};
-use crate::ports::{Live, Mutation, Observed, StoragePlugin, Txn};
+use crate::ports::{HostDns, Live, Mutation, Observed, StoragePlugin, Txn};
 use crate::types::{StorageId, Timestamp, Vmid, VolumeId};
 
 /// A guest on its node.
@@ -40,6 +40,15 @@ impl Env {
     /// Time of the wall clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.node.ports.clock.now()
+    }
+
+    /// How the host resolves names; nothing if it cannot tell.
+    pub(crate) async fn dns(&self) -> HostDns {
+        let known = self.node.info.borrow().as_ref().map(|info| info.dns.clone());
+        match known {
+            Some(dns) => dns,
+            None => self.node.ports.host.sample().await.map(|info| info.dns).unwrap_or_default(),
+        }
     }
 
     /// Changes the record as of the saga's next position: both become durable in one write, before the next step runs. For a step's last

@@ -14,6 +14,7 @@
 //! record and no log.
 
 mod builder;
+pub(crate) mod cloud_init;
 mod engine;
 mod env;
 mod guest;

@@ -67,9 +67,10 @@ impl GuestRecord {
         serde_json::to_vec(self).map_err(|e| Error::internal("node.record", e.to_string()))
     }
 
-    /// Every volume that the record's owner has: disks of the spec, unused ones, and those only snapshots name.
+    /// Every volume that the record's owner has: disks of the spec, unused ones, its cloud-init drive, and
+    /// those only snapshots name.
     pub(crate) fn volumes(&self) -> std::collections::BTreeSet<crate::types::VolumeId> {
-        let of = |s: &VmSpec| s.owned_volumes().cloned().collect::<Vec<_>>();
+        let of = |s: &VmSpec| s.owned_volumes().chain(s.cloud_init_drive(self.vmid).map(|(_, v)| v)).cloned().collect::<Vec<_>>();
         let snaps = self.snapshots.iter().flat_map(|s| of(&s.spec));
         of(&self.spec).into_iter().chain(snaps).chain(self.running.iter().flat_map(|s| of(s))).collect()
     }

@@ -11,7 +11,9 @@ use crate::ports::{
     CloneVolume, ContentRequest, CreateVolume, Ensured, ImportVolume, LogSink, OpCx, Operation, StorageReport, TaskState, Volume,
     VolumeAccess, VolumeMode, VolumeReport,
 };
-use crate::types::{ByteSize, DiskBus, DiskFormat, DiskSource, DiskSpec, ImportSource, StorageId, VmSpec, Vmid, VolumeId, VolumeName};
+use crate::types::{
+    ByteSize, DiskBus, DiskFormat, DiskSlot, DiskSource, DiskSpec, ImportSource, StorageId, VmSpec, Vmid, VolumeId, VolumeName,
+};
 
 /// Decides names for every disk of `spec` that has to be made, and puts them into the spec. Makes nothing.
 ///
@@ -30,12 +32,39 @@ pub(crate) async fn plan(env: &Env, cx: &OpCx, spec: &mut VmSpec) -> Result<Vec<
                 let format = format_for(env, &storage, format, disk)?;
                 (storage, VolumeOrigin::Image { from, source_format, snapshot: None, format }, None)
             }
+            DiskSource::CloudInit { storage, format } => {
+                let format = format_for(env, &storage, format, disk)?;
+                let made = cloud_init(env, cx, vmid, *slot, &storage, format).await?;
+                // The format shows in the name.
+                disk.options.format = None;
+                disk.source = DiskSource::Volume { volume: made.id.clone(), size: None };
+                planned.push(made);
+                continue;
+            }
         };
         let id = free_volume(env, cx, vmid, &storage, origin_format(&origin), &planned).await?;
         disk.source = DiskSource::Volume { volume: id.clone(), size };
         planned.push(PlannedVolume { slot: Some(*slot), id, from: origin, ours: true });
     }
     Ok(planned)
+}
+
+/// The volume of `owner`'s cloud-init drive, empty: a start writes it. One that is there already is used again.
+pub(crate) async fn cloud_init(
+    env: &Env,
+    cx: &OpCx,
+    owner: Vmid,
+    slot: DiskSlot,
+    storage: &StorageId,
+    format: DiskFormat,
+) -> Result<PlannedVolume> {
+    let plugin = env.storage(storage)?;
+    let unable = || Error::unsupported("volume.plan", format!("storage '{storage}' cannot hold cloud-init drives")).on(slot);
+    plugin.contents().ok_or_else(unable)?;
+    let name = plugin.free_name(cx, owner, format, &[]).await?.cloud_init_beside(owner).ok_or_else(unable)?;
+    let ours = plugin.get(cx, &name).await?.is_none();
+    let from = VolumeOrigin::Empty { size: DiskSource::CLOUD_INIT_SIZE, format };
+    Ok(PlannedVolume { slot: Some(slot), id: VolumeId::new(storage.clone(), name), from, ours })
 }
 
 fn origin_format(origin: &VolumeOrigin) -> DiskFormat {

@@ -30,14 +30,14 @@ pub use host::Host;
 pub use network::{BridgeInfo, NetworkBackend, NetworkCapabilities, Port, PortAccess, PortId, PortRequest};
 pub use node::{Node, ObservationStream};
 pub use node_message::{
-    AgentCall, CloneOptions, ConfigPatch, ContentRequest, DeleteOptions, GuestReport, NodeInfo, Observation, Observed, Operation,
+    AgentCall, CloneOptions, ConfigPatch, ContentRequest, DeleteOptions, GuestReport, HostDns, NodeInfo, Observation, Observed, Operation,
     OperationRequest, ResizeTo, Seq, ShutdownOptions, SnapshotReport, StorageReport, TaskFilter, TaskLogLine, TaskReport, TaskState,
     VolumeReport,
 };
 pub use scheduler::{NodeView, Placement, PlacementRequest, Scheduler, Unplaceable};
 pub use storage::{
     BackingFile, CloneVolume, ContentKind, CreateVolume, ImportVolume, StorageCapabilities, StoragePlugin, StorageStatus, Volume,
-    VolumeAccess, VolumeClones, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
+    VolumeAccess, VolumeClones, VolumeContents, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
 };
 pub use store::{
     Change, Entry, Expect, Key, LeaseId, ListRequest, Listing, Mutation, Revision, Store, StoreError, Txn, TxnOutcome, Watch, WatchBatch,

@@ -10,9 +10,18 @@ use super::guest_facets::AgentExec;
 use super::storage::{StorageCapabilities, StorageStatus, Volume, VolumeFilter};
 use crate::patch::SpecPatch;
 use crate::types::{
-    ByteSize, DiskFormat, DiskSlot, GuestName, GuestPhase, GuestUsage, NodeName, OperationId, SnapName, StorageId, Timestamp, Upid, UserId,
-    VmSpec, Vmid, VolumeId, VolumeName,
+    ByteSize, CloudInitText, DiskFormat, DiskSlot, DnsServer, GuestName, GuestPhase, GuestUsage, NodeName, OperationId, SnapName,
+    StorageId, Timestamp, Upid, UserId, VmSpec, Vmid, VolumeId, VolumeName,
 };
+
+/// How a host resolves names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDns {
+    /// Its servers, first first.
+    pub servers: Vec<DnsServer>,
+    /// Its search domains, separated by spaces.
+    pub search_domain: Option<CloudInitText>,
+}
 
 /// Position in a node's observations; grows by one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -193,6 +202,9 @@ pub struct ConfigPatch {
     /// Fields (in the patch's paths) whose pending change is dropped, so that what runs is asked again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revert: Vec<String>,
+    /// Write the cloud-init drive anew with what is asked, and show it to a running guest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_cloud_init: bool,
 }
 
 mod double_option {
@@ -475,6 +487,9 @@ pub struct NodeInfo {
     pub qemu_version: Option<String>,
     /// Accelerator that `auto` stands for.
     pub accelerator: Option<String>,
+    /// Name servers, for guests that are given none of their own.
+    #[serde(default)]
+    pub dns: HostDns,
     /// When sampled.
     pub sampled: Timestamp,
 }

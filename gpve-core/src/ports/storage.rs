@@ -271,6 +271,11 @@ pub trait StoragePlugin: Send + Sync + 'static {
     fn upload(&self) -> Option<&dyn VolumeUpload> {
         None
     }
+
+    /// Small volumes as bytes: snippets, and the drives that cloud-init reads.
+    fn contents(&self) -> Option<&dyn VolumeContents> {
+        None
+    }
 }
 
 /// Snapshots of volumes that no process has open.
@@ -347,6 +352,18 @@ pub trait VolumeImport: Send + Sync {
     /// Copies and converts. Progress goes to the task's log. A failed import leaves nothing. Refuses sources that refer
     /// to other files (backing files, data files, extents) unless the source is a volume of a gpve storage.
     async fn import(&self, cx: &OpCx, request: &ImportVolume) -> Result<Ensured<Volume>>;
+}
+
+/// Small volumes as bytes, read and written whole.
+#[async_trait]
+pub trait VolumeContents: Send + Sync {
+    /// The bytes of a file (a snippet, not a disk). Refuses one of more than `max` bytes.
+    async fn read(&self, cx: &OpCx, volume: &VolumeName, max: usize) -> Result<Bytes>;
+
+    /// Makes a disk, of whatever format, hold `bytes` from its beginning and zeros behind them; its size stays. Refuses more
+    /// bytes than that, and a base. To be repeated after a crash. Who has the volume open meanwhile sees the bytes of before
+    /// or the new ones once it opens it again.
+    async fn write(&self, cx: &OpCx, volume: &VolumeName, bytes: Bytes) -> Result<()>;
 }
 
 /// Taking in files (ISO images, snippets, images to import).

@@ -9,7 +9,7 @@ use crate::lifecycle::vm::Phase;
 use crate::node::{Env, Memo, PlannedVolume, VolumeOrigin, volumes};
 use crate::ports::{CloneOptions, OpCx};
 use crate::saga::{Step, Steps};
-use crate::types::{DiskBus, DiskFormat, DiskSource, ImportSource, MacAddr, PropertyValue, VmSpec, Vmid, VolumeId};
+use crate::types::{DiskBus, DiskFormat, DiskSlot, DiskSource, ImportSource, MacAddr, PropertyValue, VmSpec, Vmid, VolumeId};
 
 pub(super) fn steps(options: &CloneOptions) -> Steps<Env, Memo> {
     vec![Box::new(Reserve(options.target)), Box::new(Plan(options.clone())), Box::new(MakeVolumes), Box::new(RecordTarget(options.target))]
@@ -102,7 +102,20 @@ impl Plan {
             disk.options.format = disk.options.format.map(|_| format);
             planned.push(PlannedVolume { slot: Some(*slot), id, from, ours: true });
         }
+        let drive = spec.cloud_init_drive(env.vmid()).map(|(slot, volume)| (slot, volume.clone()));
+        if let Some((slot, source)) = drive {
+            planned.push(self.cloud_init(env, cx, slot, &source).await?);
+        }
         Ok(planned)
+    }
+
+    /// The clone's own cloud-init drive, beside its disks.
+    async fn cloud_init(&self, env: &Env, cx: &OpCx, slot: DiskSlot, source: &VolumeId) -> Result<PlannedVolume> {
+        let storage = self.0.storage.as_ref().unwrap_or_else(|| source.storage());
+        let formats = &env.storage(storage)?.capabilities().formats;
+        let now = source.name().as_str().rsplit_once('.').and_then(|(_, format)| format.parse().ok());
+        let format = now.filter(|f| formats.contains(f)).or(formats.first().copied()).unwrap_or(DiskFormat::Raw);
+        volumes::cloud_init(env, cx, self.0.target, slot, storage, format).await
     }
 
     async fn full(

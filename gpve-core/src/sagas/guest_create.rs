@@ -35,6 +35,8 @@ impl Step<Env, Memo> for Plan {
 pub(super) async fn check_given_volumes(env: &Env, cx: &OpCx, spec: &crate::types::VmSpec) -> Result<()> {
     for disk in spec.disks.values() {
         if let Some(id) = disk.volume()
+            // Its own cloud-init drive is made anew where it is gone.
+            && disk.cloud_init_of() != Some(env.vmid())
             && env.storage(id.storage())?.get(cx, id.name()).await?.is_none()
         {
             return Err(Error::not_found("guest.create", format!("volume '{id}'")));
@@ -70,7 +72,13 @@ impl Step<Env, Memo> for Record {
 
 /// Fills in the size of a volume that the client named: its word is not taken for it.
 pub(super) async fn fill_in_size(env: &Env, cx: &OpCx, disk: &mut crate::types::DiskSpec) -> Result<()> {
+    let is_cloud_init = disk.is_cloud_init();
     if let crate::types::DiskSource::Volume { volume, size } = &mut disk.source {
+        if is_cloud_init {
+            // Always the same, and it may be gone: a start makes it.
+            *size = None;
+            return Ok(());
+        }
         *size = Some(volumes::size_of(env, cx, volume).await?);
     }
     Ok(())

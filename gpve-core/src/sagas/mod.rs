@@ -3,6 +3,7 @@
 //!
 //! All work on one guest through [`Env`] and keep what they decide in a [`Memo`].
 
+mod cloud_init;
 mod delete;
 mod guest_clone;
 mod guest_create;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Env, Memo, wiring};
+use crate::node::{Env, Memo, cloud_init, wiring};
 use crate::ports::{Exit, Live, OpCx, PortId, Prepared, ShutdownOptions};
 use crate::saga::{Step, Steps};
 use crate::types::ResolvedVm;
@@ -58,7 +58,10 @@ impl Step<Env, Memo> for Launch {
         let vm = record.spec.resolve(env.vmid(), record.name.as_ref())?;
         let live: Arc<dyn Live> = match env.live() {
             Some(live) => live,
-            None => launch(cx, env, vm).await?,
+            None => {
+                cloud_init::write(env, cx, &record.spec, record.name.as_ref()).await?;
+                launch(cx, env, vm).await?
+            }
         };
         let run = live.record().clone();
         env.set_live(Some(live));

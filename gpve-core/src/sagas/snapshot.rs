@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::power;
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Env, GuestRecord, Memo};
+use crate::node::{Env, GuestRecord, Memo, volumes};
 use crate::ports::{OpCx, SnapshotReport};
 use crate::saga::{Step, Steps};
 use crate::types::{DiskFormat, DiskSlot, SnapName, VmSpec, VolumeId};
@@ -322,6 +322,9 @@ impl Step<Env, Memo> for RecordRollback {
             super::guest_create::fill_in_size(env, cx, disk).await?;
         }
         let kept: Vec<VolumeId> = spec.owned_volumes().cloned().collect();
+        // A cloud-init drive that the snapshot has not, or not there, is made anew when it is asked for.
+        let drive = |s: &VmSpec| s.cloud_init_drive(env.vmid()).map(|(_, volume)| volume.clone());
+        volumes::delete(env, cx, drive(&record.spec).filter(|now| drive(&spec).as_ref() != Some(now))).await?;
         for orphan in record.spec.owned_volumes().filter(|v| !kept.contains(v)) {
             super::update::put_unused(&mut spec, orphan.clone())?;
         }

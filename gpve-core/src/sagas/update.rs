@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 
+use super::cloud_init::{self, WriteCloudInit};
 use super::guest_clone::random_mac;
 use super::volumes::MakeVolumes;
 use crate::control::config_digest;
@@ -18,7 +19,14 @@ use crate::types::{DiskSlot, DiskSource, DiskSpec, NicIndex, NicSpec, ResolvedDi
 const UNUSED: u8 = 255;
 
 pub(super) fn steps(patch: &ConfigPatch) -> Steps<Env, Memo> {
-    vec![Box::new(Plan(patch.clone())), Box::new(MakeVolumes), Box::new(ApplyLive), Box::new(Record(patch.clone())), Box::new(DropVolumes)]
+    vec![
+        Box::new(Plan(patch.clone())),
+        Box::new(MakeVolumes),
+        Box::new(WriteCloudInit(patch.clone())),
+        Box::new(ApplyLive { refresh_cloud_init: patch.refresh_cloud_init }),
+        Box::new(Record(patch.clone())),
+        Box::new(DropVolumes),
+    ]
 }
 
 /// Decides the new spec: names, addresses, what becomes unused, what goes.
@@ -60,7 +68,15 @@ impl Step<Env, Memo> for Plan {
             return Err(Error::invalid("guest.update", bad).on(env.vmid()));
         }
         super::guest_create::check_given_volumes(env, cx, &spec).await?;
+        if self.0.refresh_cloud_init && !spec.disks.values().any(DiskSpec::is_cloud_init) {
+            return Err(Error::precondition("guest.update", format!("VM {} has no cloud-init drive", env.vmid())).on(env.vmid()));
+        }
         memo.volumes = volumes::plan(env, cx, &mut spec).await?;
+        let drive = record.spec.cloud_init_drive(env.vmid()).map(|(_, volume)| volume.clone());
+        memo.doomed.extend(drive.filter(|volume| !mentions(&spec, volume)));
+        // One that hung there unused may be in use again, by its name.
+        let again = spec.cloud_init_drive(env.vmid()).map(|(_, volume)| volume.clone());
+        spec.unused.retain(|_, volume| Some(&*volume) != again.as_ref());
         memo.spec = Some(Box::new(spec));
         Ok(())
     }
@@ -80,7 +96,9 @@ pub(super) fn put_unused(spec: &mut VmSpec, volume: VolumeId) -> Result<()> {
 }
 
 /// Changes the running machine, one path after the other. Undo changes back what was changed.
-struct ApplyLive;
+struct ApplyLive {
+    refresh_cloud_init: bool,
+}
 
 #[async_trait]
 impl Step<Env, Memo> for ApplyLive {
@@ -96,7 +114,7 @@ impl Step<Env, Memo> for ApplyLive {
             if memo.applied.contains(&path) {
                 continue;
             }
-            if is_inert(&path) {
+            if is_inert(&path) || cloud_init::is_idle(env, &path, &old, &new) {
                 memo.applied.push(path);
                 continue;
             }
@@ -108,6 +126,12 @@ impl Step<Env, Memo> for ApplyLive {
             } else {
                 cx.log(format!("{path}: will change at the next start"));
             }
+        }
+        if let Some(hotplug) = live.hotplug()
+            && let Some(slot) = cloud_init::to_refresh(env, &old, &new, self.refresh_cloud_init)
+        {
+            cloud_init::insert(env, cx, hotplug, slot, &new).await?;
+            memo.applied.extend(changes.paths().filter(|p| cloud_init::is_setting(p)).map(str::to_owned));
         }
         Ok(())
     }
@@ -163,10 +187,6 @@ async fn apply_if_can(cx: &OpCx, hotplug: &dyn Hotplug, change: HotplugChange) -
     hotplug.apply(cx, change).await.map(|()| true)
 }
 
-fn resolved_disk(disk: &DiskSpec) -> ResolvedDisk {
-    ResolvedDisk::of(disk)
-}
-
 async fn plug_disk(
     env: &Env,
     cx: &OpCx,
@@ -181,7 +201,7 @@ async fn plug_disk(
     }
     match (old, new) {
         (None, Some(disk)) => {
-            let resolved = resolved_disk(disk);
+            let resolved = ResolvedDisk::of(disk);
             let Some(volume) = wiring::attach_volume(env, cx, &resolved).await? else { return Ok(false) };
             let plugged = apply_if_can(cx, hotplug, HotplugChange::AddDisk { slot, disk: Box::new(resolved), volume }).await?;
             if !plugged {
@@ -197,7 +217,7 @@ async fn plug_disk(
             Ok(gone)
         }
         (Some(a), Some(b)) if a.is_cdrom() && b.is_cdrom() => {
-            let medium = wiring::attach_volume(env, cx, &resolved_disk(b)).await?;
+            let medium = wiring::attach_volume(env, cx, &ResolvedDisk::of(b)).await?;
             let changed = apply_if_can(cx, hotplug, HotplugChange::ChangeMedium { slot, medium }).await?;
             if changed && a.volume() != b.volume() {
                 wiring::detach_volumes(env, cx, a.volume().cloned()).await?;
@@ -305,8 +325,20 @@ impl Step<Env, Memo> for DropVolumes {
     }
 
     async fn run(&self, cx: &OpCx, env: &Env, memo: &mut Memo) -> Result<()> {
-        if let Err(e) = volumes::delete(env, cx, memo.doomed.clone()).await {
-            cx.warn(format!("an unused volume stays on its storage: {}", e.report()));
+        for volume in &memo.doomed {
+            // A cloud-init drive that the running machine does not let go of, or that cannot be deleted, hangs on the guest as
+            // unused: it was in the spec until now.
+            let is_cloud_init = volume.name().cloud_init_of() == Some(env.vmid());
+            let is_held = is_cloud_init && env.record().running.is_some_and(|r| mentions(&r, volume));
+            let gone = if is_held { Ok(()) } else { volumes::delete(env, cx, [volume.clone()]).await };
+            if let Err(e) = &gone {
+                cx.warn(format!("an unused volume stays on its storage: {}", e.report()));
+            }
+            if is_cloud_init && (is_held || gone.is_err()) && !mentions(&env.record().spec, volume) {
+                let mut spec = env.record().spec;
+                put_unused(&mut spec, volume.clone())?;
+                env.update(|r| r.spec = spec).await?;
+            }
         }
         Ok(())
     }

@@ -30,7 +30,8 @@ impl Step<Env, Memo> for MakeVolumes {
             if let (Some(slot), Some(spec)) = (planned.slot, &mut memo.spec)
                 && let Some(disk) = spec.disks.get_mut(&slot)
             {
-                disk.source = DiskSource::Volume { volume: made.id, size: Some(made.size) };
+                let size = (!disk.is_cloud_init()).then_some(made.size);
+                disk.source = DiskSource::Volume { volume: made.id, size };
             }
         }
         Ok(())

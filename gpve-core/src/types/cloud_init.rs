@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+use sha_crypt::{PasswordHasher as _, ShaCrypt};
+use sha2::{Digest as _, Sha256};
 
 use super::disk::words;
 use super::id::VolumeId;
@@ -29,13 +32,14 @@ text_type!(
     |s| !s.is_empty() && s.len() <= 1024 && !s.contains(char::is_control)
 );
 
-/// The password of the user that cloud-init makes, in clear or hashed (`$5$…`). `Debug` shows `***`.
+/// The hash of the password of the user that cloud-init makes. A password given in clear is hashed on the way in, with a
+/// salt: nothing that holds this type can store, show or pass on a password. `Debug` shows `***`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CloudInitPassword(String);
 
 impl CloudInitPassword {
-    /// The password; the name says what the caller does.
+    /// The hash, in crypt's form (`$5$…`); the name says that it is a secret still.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -45,8 +49,29 @@ impl TryFrom<String> for CloudInitPassword {
     type Error = TextError;
     fn try_from(s: String) -> Result<Self, TextError> {
         let taken = !s.is_empty() && s.len() <= 1024 && !s.contains(['\0', '\n', '\r']);
-        if taken { Ok(Self(s)) } else { Err(TextError::new("***", "password", "one line of at most 1024 bytes")) }
+        let refused = || TextError::new("***", "password", "one line of at most 1024 bytes");
+        if !taken {
+            return Err(refused());
+        }
+        if is_hash(&s) { Ok(Self(s)) } else { hash(&s).map(Self).ok_or_else(refused) }
     }
+}
+
+/// True for what crypt(3) of a guest takes as a hash: MD5, bcrypt, SHA-256, SHA-512 or yescrypt with salt and sum.
+fn is_hash(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('$').collect();
+    let [before, scheme, rest @ ..] = parts.as_slice() else { return false };
+    let is_scheme = matches!(*scheme, "1" | "2a" | "2b" | "2y" | "5" | "6" | "7" | "y" | "gy");
+    before.is_empty() && is_scheme && rest.len() >= 2 && text.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+}
+
+/// A hash that every guest's crypt(3) knows: SHA-256, as Proxmox VE's. The salt is a keyed digest of the password, and the
+/// key is this process's alone: as good as a random one for who has the hash, and a request that is repeated is the same.
+fn hash(clear: &str) -> Option<String> {
+    static KEY: LazyLock<uuid::Uuid> = LazyLock::new(uuid::Uuid::new_v4);
+    let digest = Sha256::new().chain_update(KEY.as_bytes()).chain_update(clear).finalize();
+    // 12 bytes are the 16 characters that the form has room for.
+    Some(ShaCrypt::SHA256.hash_password_with_salt(clear.as_bytes(), &digest[..12]).ok()?.as_str().to_owned())
 }
 
 impl From<CloudInitPassword> for String {
@@ -178,7 +203,7 @@ impl CloudInitFiles {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CloudInitSpec {
-    /// Form of the drive; absent: by the operating system.
+    /// Form of the drive; absent: ConfigDrive2 for Windows, NoCloud for everything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<CloudInitKind>,
     /// The user that is made; absent: the image's own.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::disk_options::{DiskOptions, Media};
-use super::id::{StorageId, VolumeId};
+use super::id::{StorageId, Vmid, VolumeId};
 use super::text::{TextError, serde_as_text};
 use super::unit::ByteSize;
 
@@ -207,6 +207,21 @@ pub enum DiskSource {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         format: Option<DiskFormat>,
     },
+    /// The drive that cloud-init reads, to be made; the slot must be a CD-ROM drive's. What is on it follows from the spec
+    /// and is written anew at every start.
+    #[serde(rename_all = "camelCase")]
+    CloudInit {
+        /// Where.
+        storage: StorageId,
+        /// Absent: the storage's default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<DiskFormat>,
+    },
+}
+
+impl DiskSource {
+    /// Size of a cloud-init drive.
+    pub const CLOUD_INIT_SIZE: ByteSize = ByteSize::from_mib(4);
 }
 
 /// One disk or CD-ROM asked for.
@@ -232,8 +247,20 @@ impl DiskSpec {
     pub fn volume(&self) -> Option<&VolumeId> {
         match &self.source {
             DiskSource::Volume { volume, .. } => Some(volume),
-            DiskSource::Empty | DiskSource::Host(_) | DiskSource::New { .. } | DiskSource::Import { .. } => None,
+            DiskSource::Empty | DiskSource::Host(_) | DiskSource::New { .. } | DiskSource::Import { .. } | DiskSource::CloudInit { .. } => {
+                None
+            }
         }
+    }
+
+    /// The guest whose cloud-init drive it is, by the name of the volume in a CD-ROM drive.
+    pub fn cloud_init_of(&self) -> Option<Vmid> {
+        self.volume().filter(|_| self.is_cdrom())?.name().cloud_init_of()
+    }
+
+    /// True for a cloud-init drive, made or to be made.
+    pub fn is_cloud_init(&self) -> bool {
+        matches!(self.source, DiskSource::CloudInit { .. }) || self.cloud_init_of().is_some()
     }
 
     /// What of the host it is, if it is beside all storages.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::DiskFormat;
 use super::text::{TextError, only, serde_as_text, starts_alnum, text_type};
 
 /// The number of a guest, `100..=999_999_999`, unique in a cluster (Proxmox VE's VMID).
@@ -77,6 +78,27 @@ text_type!(
         !part.is_empty() && !part.starts_with(['-', '.']) && only(part, "-_.+@~") && !part.contains("..")
     })
 );
+
+impl VolumeName {
+    /// The guest whose cloud-init drive a volume of this name is: `vm-100-cloudinit`, in any folder, with an image's ending or
+    /// without one. Such a drive is known by its name alone, as in Proxmox VE.
+    pub fn cloud_init_of(&self) -> Option<Vmid> {
+        let file = self.as_str().rsplit_once('/').map_or(self.as_str(), |(_, file)| file);
+        let stem = file
+            .split_once('.')
+            .map_or(file, |(stem, format)| if DiskFormat::ALL.iter().any(|f| f.as_str() == format) { stem } else { file });
+        stem.strip_prefix("vm-")?.strip_suffix("-cloudinit")?.parse().ok()
+    }
+
+    /// The name of `owner`'s cloud-init drive where a storage names its disks as this one (`100/vm-100-disk-0.qcow2`). None
+    /// if it names them otherwise than Proxmox VE does.
+    pub fn cloud_init_beside(&self, owner: Vmid) -> Option<Self> {
+        let stem = format!("vm-{owner}-");
+        let (before, disk) = self.as_str().rsplit_once(&stem)?;
+        let ending = disk.strip_prefix("disk-")?.trim_start_matches(|c: char| c.is_ascii_digit());
+        format!("{before}{stem}cloudinit{ending}").parse().ok().filter(|name: &Self| name.cloud_init_of() == Some(owner))
+    }
+}
 
 /// A volume: `STORAGE:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use super::cpu::CpuSpec;
 use super::device::{AgentSpec, Hotplug, ParallelPort, RngSpec, SerialPort, SharedMemory, WatchdogSpec};
 use super::disk::{DiskSlot, DiskSpec, words};
 use super::display::{AudioSpec, Clipboard, SpiceSpec, Vga};
-use super::id::{StorageId, Tag, VolumeId};
+use super::id::{StorageId, Tag, Vmid, VolumeId};
 use super::machine::{Arch, MachineSpec};
 use super::memory::MemorySpec;
 use super::nic::{NicIndex, NicSpec};
@@ -78,6 +78,14 @@ words!(
         Solaris = "solaris",
     }
 );
+
+impl OsType {
+    /// True for the Windows family.
+    pub const fn is_windows(self) -> bool {
+        use OsType::*;
+        matches!(self, Wxp | W2k | W2k3 | W2k8 | Wvista | Win7 | Win8 | Win10 | Win11)
+    }
+}
 
 words!(
     /// Model of the SCSI controller.
@@ -349,9 +357,15 @@ impl VmSpec {
         self.disks.iter().find(|(_, d)| !d.is_cdrom() && d.host_path().is_some()).map(|(slot, _)| *slot)
     }
 
-    /// Every existing volume that belongs to the machine: disks and unused ones, no CD-ROM images.
+    /// Every existing volume that belongs to the machine: disks and unused ones, no CD-ROM images. A cloud-init drive is
+    /// not among them either: whose it is, and that it can be made anew, is told by its name ([`Self::cloud_init_drive`]).
     pub fn owned_volumes(&self) -> impl Iterator<Item = &VolumeId> {
         self.disks.values().filter(|d| !d.is_cdrom()).filter_map(DiskSpec::volume).chain(self.unused.values())
+    }
+
+    /// The cloud-init drive of guest `vmid`, if it has one.
+    pub fn cloud_init_drive(&self, vmid: Vmid) -> Option<(DiskSlot, &VolumeId)> {
+        self.disks.iter().find(|(_, disk)| disk.cloud_init_of() == Some(vmid)).and_then(|(slot, disk)| Some((*slot, disk.volume()?)))
     }
 }
 

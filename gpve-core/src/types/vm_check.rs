@@ -37,6 +37,7 @@ impl VmSpec {
             refuse("balloon".into(), "must not exceed memory");
         }
         self.check_disks(&mut refuse);
+        self.check_cloud_init(&mut refuse);
         self.check_processors(&mut refuse);
         self.check_devices(&mut refuse);
         let sources = ["/dev/urandom", "/dev/random", "/dev/hwrng"];
@@ -80,6 +81,9 @@ impl VmSpec {
             if !slot.bus().is_drive() && (disk.is_cdrom() || matches!(disk.source, DiskSource::Empty | DiskSource::Host(_))) {
                 refuse(slot.to_string(), "needs a volume");
             }
+            if matches!(disk.source, DiskSource::CloudInit { .. }) && !disk.is_cdrom() {
+                refuse(slot.to_string(), "a cloud-init drive must be a CD-ROM (media=cdrom)");
+            }
             if disk.name != *slot {
                 refuse(slot.to_string(), "is stored under another slot's name");
             }
@@ -89,6 +93,14 @@ impl VmSpec {
             if let Some(problem) = disk.options.throttle.problem() {
                 refuse(slot.to_string(), problem);
             }
+        }
+    }
+
+    /// A volume of a fixed name can be made once.
+    fn check_cloud_init(&self, refuse: &mut impl FnMut(String, &str)) {
+        let drives = self.disks.iter().filter(|(_, disk)| disk.is_cloud_init());
+        for (slot, _) in drives.skip(1) {
+            refuse(slot.to_string(), "there is a cloud-init drive already, and a machine has one");
         }
     }
 

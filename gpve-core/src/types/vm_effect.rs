@@ -10,8 +10,7 @@ impl VmSpec {
         let named = |(asked, name): (bool, &str)| asked.then(|| name.to_owned());
         let single = self.processors().into_iter().chain(self.upkeep());
         let disks = self.disks.iter().flat_map(|(slot, disk)| disk.options.other.keys().map(move |key| format!("{slot}.{key}")));
-        let addresses = self.cloud_init.addresses.keys().map(|n| format!("ipconfig{n}"));
-        other.chain(single.filter_map(named)).chain(disks).chain(addresses).collect()
+        other.chain(single.filter_map(named)).chain(disks).collect()
     }
 
     fn processors(&self) -> Vec<(bool, &'static str)> {
@@ -25,16 +24,7 @@ impl VmSpec {
     }
 
     fn upkeep(&self) -> Vec<(bool, &'static str)> {
-        let ci = &self.cloud_init;
         vec![
-            (ci.kind.is_some(), "citype"),
-            (ci.user.is_some(), "ciuser"),
-            (ci.password.is_some(), "cipassword"),
-            (ci.upgrade.is_some(), "ciupgrade"),
-            (ci.ssh_keys.is_some(), "sshkeys"),
-            (!ci.nameservers.is_empty(), "nameserver"),
-            (ci.search_domain.is_some(), "searchdomain"),
-            (!ci.files.is_default(), "cicustom"),
             (self.hook_script.is_some(), "hookscript"),
             (self.migration.downtime_ms.is_some(), "migrate_downtime"),
             (self.migration.speed_mb.is_some(), "migrate_speed"),

@@ -280,7 +280,7 @@ impl VmSpec {
         let mut disks = BTreeMap::new();
         for (slot, disk) in &self.disks {
             match &disk.source {
-                DiskSource::New { .. } | DiskSource::Import { .. } => {
+                DiskSource::New { .. } | DiskSource::Import { .. } | DiskSource::CloudInit { .. } => {
                     bad.push(FieldError { field: slot.to_string(), reason: "its volume is not made yet".to_owned() });
                 }
                 DiskSource::Empty | DiskSource::Host(_) | DiskSource::Volume { .. } => {

@@ -153,6 +153,11 @@ pub(super) enum VmCommand {
         #[arg(long, value_name = "KEY")]
         revert: Vec<String>,
     },
+    /// What cloud-init reads in it.
+    CloudInit {
+        #[command(subcommand)]
+        command: CloudInitCommand,
+    },
     /// Start it.
     Start {
         /// Name or number.
@@ -246,6 +251,23 @@ pub(super) enum VmCommand {
         /// Number of the port.
         #[arg(long, default_value_t = 0)]
         port: u8,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CloudInitCommand {
+    /// Print a generated file, without secrets.
+    Dump {
+        /// Name or number.
+        name: String,
+        /// Which file.
+        #[arg(value_parser = ["user", "network", "meta"], default_value = "user")]
+        part: String,
+    },
+    /// Write its drive anew, and show it to the running guest.
+    Update {
+        /// Name or number.
+        name: String,
     },
 }
 

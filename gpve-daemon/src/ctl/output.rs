@@ -59,6 +59,15 @@ impl Output {
         Ok(())
     }
 
+    /// A text that is the result: as it is for people.
+    pub(super) fn text(&self, text: &str) -> Result<()> {
+        if self.is_for_programs() {
+            return self.document(&text);
+        }
+        print!("{text}");
+        Ok(())
+    }
+
     /// Something that a person wants to know and a program does not.
     pub(super) fn note(&self, text: &str) {
         if self.form == Form::Table {

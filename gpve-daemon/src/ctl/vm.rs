@@ -7,7 +7,7 @@ use gpve_api::v1::{List, SnapshotView, VmObject};
 use gpve_core::error::Result;
 use serde_json::{Value as Json, json};
 
-use super::args::{Create, Grace, SnapshotCommand, VmCommand};
+use super::args::{CloudInitCommand, Create, Grace, SnapshotCommand, VmCommand};
 use super::{Ctx, create, given, text};
 
 pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
@@ -16,6 +16,7 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
         VmCommand::List { all, selector } => list(cx, all, selector.as_deref()).await,
         VmCommand::Show { name } => cx.output.document(&cx.client.send(cx.of(Op::V1VmRead, &name)).await?),
         VmCommand::Set { name, settings, delete, revert } => set(cx, &name, &settings, &delete, &revert).await,
+        VmCommand::CloudInit { command } => cloud_init(cx, command).await,
         VmCommand::Start { name } => action(cx, "start", &name, "started").await,
         VmCommand::Stop { name } => action(cx, "stop", &name, "stopped").await,
         VmCommand::Reset { name } => action(cx, "reset", &name, "reset").await,
@@ -54,9 +55,7 @@ pub(super) async fn run(cx: &Ctx, command: VmCommand) -> Result<()> {
 
 /// Changes settings through Proxmox VE's dialect, which has names for all of them.
 async fn set(cx: &Ctx, name: &str, settings: &[String], delete: &[String], revert: &[String]) -> Result<()> {
-    let guest = cx.client.send(cx.of(Op::V1VmRead, name)).await?;
-    let vmid = guest.pointer("/spec/vmid").map(Json::to_string).unwrap_or_default();
-    let mut request = Request::to(Op::VmConfigUpdate).path("node", text(&guest, "/status/node")).path("vmid", vmid);
+    let mut request = by_number(cx, Op::VmConfigUpdate, name).await?;
     for setting in settings {
         let (key, value) = create::pair("setting", setting)?;
         VmConfig::default().put(&key, &value)?;
@@ -68,6 +67,27 @@ async fn set(cx: &Ctx, name: &str, settings: &[String], delete: &[String], rever
     cx.client.send(request).await?;
     cx.output.note(&format!("{name} changed"));
     Ok(())
+}
+
+/// A request of Proxmox VE's dialect, which knows a guest by node and number.
+async fn by_number(cx: &Ctx, operation: Op, name: &str) -> Result<Request> {
+    let guest = cx.client.send(cx.of(Op::V1VmRead, name)).await?;
+    let vmid = guest.pointer("/spec/vmid").map(Json::to_string).unwrap_or_default();
+    Ok(Request::to(operation).path("node", text(&guest, "/status/node")).path("vmid", vmid))
+}
+
+async fn cloud_init(cx: &Ctx, command: CloudInitCommand) -> Result<()> {
+    match command {
+        CloudInitCommand::Dump { name, part } => {
+            let dump = cx.client.send(by_number(cx, Op::VmCloudInitDump, &name).await?.param("type", part)).await?;
+            cx.output.text(dump.as_str().unwrap_or_default())
+        }
+        CloudInitCommand::Update { name } => {
+            cx.client.send(by_number(cx, Op::VmCloudInitUpdate, &name).await?).await?;
+            cx.output.note(&format!("cloud-init drive of {name} written"));
+            Ok(())
+        }
+    }
 }
 
 async fn make(cx: &Ctx, switches: &Create) -> Result<()> {

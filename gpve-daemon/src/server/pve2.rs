@@ -3,6 +3,7 @@
 mod access;
 mod agent;
 mod change;
+mod cloud_init;
 mod cluster;
 mod console;
 mod guest;
@@ -199,6 +200,9 @@ async fn handle(cx: Ctx<'_>) -> Answered {
         Op::VmConfigUpdate => change::update(&cx, true).await,
         Op::VmConfigUpdateAsync => change::update(&cx, false).await,
         Op::VmPending => guest::pending(&cx),
+        Op::VmCloudInitPending => cloud_init::pending(&cx),
+        Op::VmCloudInitUpdate => cloud_init::update(&cx).await,
+        Op::VmCloudInitDump => cloud_init::dump(&cx),
         Op::VmFeature => guest::feature(&cx),
         Op::VmStatusRead => guest::current(&cx),
         Op::VmStart => power::start(&cx).await,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use gpve_core::error::{Error, ErrorKind, Result};
 use gpve_core::ports::{
     BackingFile, ContentKind, CreateVolume, Ensured, OpCx, Removed, StorageCapabilities, StoragePlugin, StorageStatus, Volume,
-    VolumeAccess, VolumeClones, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
+    VolumeAccess, VolumeClones, VolumeContents, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
 };
 use gpve_core::types::{ByteSize, DiskFormat, StorageId, Vmid, VolumeName};
 use gpve_exec::Runner;
@@ -351,6 +351,10 @@ impl StoragePlugin for DirStorage {
     }
 
     fn upload(&self) -> Option<&dyn VolumeUpload> {
+        Some(self)
+    }
+
+    fn contents(&self) -> Option<&dyn VolumeContents> {
         Some(self)
     }
 }

@@ -308,6 +308,14 @@ impl Draft {
         self.is_published = true;
         Ok(rustix::fs::fsync(&self.directory)?)
     }
+
+    /// As [`Self::publish`], in the place of the file that has the name: who has that open keeps it.
+    pub(super) fn replace(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        rustix::fs::renameat(&self.directory, &self.name, &self.directory, self.place.file_name())?;
+        self.is_published = true;
+        Ok(rustix::fs::fsync(&self.directory)?)
+    }
 }
 
 impl Drop for Draft {

@@ -7,7 +7,7 @@ use crate::place;
 use crate::program::Program;
 
 /// Crates below `gpve-core`, its own dependencies' dependencies included. A larger number needs a reason in the commit that raises it.
-const CRATES_MAX: usize = 39;
+const CRATES_MAX: usize = 46;
 /// What it may use of tokio: no sockets, no files, no processes, no signals, and the choice of a runtime is its user's.
 const TOKIO: &[&str] = &["macros", "rt", "sync", "time"];
 

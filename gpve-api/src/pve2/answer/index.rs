@@ -19,8 +19,8 @@ pub fn index_of(operation: Operation) -> Option<Json> {
         Operation::VmIndex => (
             "subdir",
             &[
-                "config", "pending", "status", "unlink", "resize", "agent", "snapshot", "clone", "template", "feature", "vncproxy",
-                "termproxy", "vncwebsocket",
+                "config", "pending", "cloudinit", "status", "unlink", "resize", "agent", "snapshot", "clone", "template", "feature",
+                "vncproxy", "termproxy", "vncwebsocket",
             ],
         ),
         Operation::VmStatusIndex => ("subdir", &["current", "start", "stop", "reset", "shutdown", "suspend", "resume", "reboot"]),

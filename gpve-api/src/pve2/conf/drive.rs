@@ -4,9 +4,6 @@ use crate::pve2::config::{as_stored, option};
 use crate::pve2::property::PropertyString;
 use crate::route::{Kind, PropertyFormat};
 
-/// Endings of image names.
-pub(super) const FORMATS: [&str; 6] = ["raw", "qcow", "qed", "qcow2", "vmdk", "cloop"];
-
 fn form(key: &str) -> Option<&'static PropertyFormat> {
     match option(key).map(|p| p.kind) {
         Some(Kind::Property(form)) if is_drive(key) => Some(form),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use gpve_core::types::VolumeName;
+
 use super::{ConfFile, Section, check, drive};
 
 impl fmt::Display for ConfFile {
@@ -46,15 +48,9 @@ fn description(f: &mut fmt::Formatter<'_>, section: &Section, pending: bool) -> 
 }
 
 fn has_cloud_init_drive(main: &Section) -> bool {
-    let is_cloud_init = |volume: &str| {
-        let name = volume.rsplit_once([':', '/']).map_or("", |(_, name)| name);
-        let stem = name.rsplit_once('.').map_or(name, |(stem, format)| if drive::FORMATS.contains(&format) { stem } else { name });
-        let stem = stem
-            .strip_prefix("vm-")
-            .and_then(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix('-'))
-            .unwrap_or(stem);
-        stem == "cloudinit"
-    };
+    // `STORAGE:cloudinit` is one that was not made yet.
+    let is_named = |name: &str| name == "cloudinit" || name.parse().is_ok_and(|name: VolumeName| name.cloud_init_of().is_some());
+    let is_cloud_init = |volume: &str| volume.split_once(':').is_some_and(|(_, name)| is_named(name));
     main.values
         .iter()
         .any(|(key, value)| drive::is_drive(key) && drive::is_cdrom(value) && drive::file(key, value).is_some_and(|v| is_cloud_init(&v)))

@@ -35,6 +35,12 @@ pub(super) fn set(key: &str, value: &str, spec: &mut VmSpec) -> Result<bool, Str
     Ok(true)
 }
 
+/// Whether a setting is one of these.
+pub(super) fn is_setting(key: &str) -> bool {
+    let single = ["cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "nameserver", "searchdomain", "sshkeys"];
+    single.contains(&key) || number_of(key, "ipconfig").is_some()
+}
+
 fn addresses(value: &str) -> Result<IpConfig, String> {
     let parts = read(&forms::IP_CONFIG, value)?;
     Ok(IpConfig { ip: one(&parts, "ip")?, gateway: one(&parts, "gw")?, ip6: one(&parts, "ip6")?, gateway6: one(&parts, "gw6")? })

@@ -1,7 +1,7 @@
 //! Drives: `local:1,format=qcow2`, `local:100/vm-100-disk-0.qcow2,size=1G`, `none,media=cdrom`.
 
 use gpve_core::types::{
-    ByteSize, DiskBus, DiskFormat, DiskOptions, DiskSlot, DiskSource, DiskSpec, EfiType, ImportSource, PropertyKey, PropertyValue,
+    ByteSize, DiskBus, DiskFormat, DiskOptions, DiskSlot, DiskSource, DiskSpec, EfiType, ImportSource, Media, PropertyKey, PropertyValue,
     StorageId, VolumeId, VolumeName,
 };
 
@@ -76,8 +76,16 @@ fn source(slot: DiskSlot, parts: &mut PropertyString, problems: &mut Problems) -
     let (storage, rest) = file.split_once(':')?;
     let storage: StorageId = storage.parse().map_err(|e| problems.field(name, e)).ok()?;
     if rest == "cloudinit" {
-        problems.field(name, "cloud-init drives cannot be made yet");
-        return None;
+        let format = format();
+        parts.take("format");
+        // It is a CD-ROM, whether that is said or not.
+        return match parts.set("media", Media::Cdrom.as_str()) {
+            Ok(()) => Some(DiskSource::CloudInit { storage, format }),
+            Err(why) => {
+                problems.field(name, why);
+                None
+            }
+        };
     }
     if let Some(asked) = words::gibibytes(rest) {
         let size = state_size(slot, parts).unwrap_or(asked);
@@ -210,6 +218,10 @@ pub(super) fn render(disk: &DiskSpec) -> String {
         }
         DiskSource::New { storage, size, format } => {
             put("file", Some(format!("{storage}:{}", thousandth_gib(size.bytes()))));
+            put("format", shown(format.as_ref()));
+        }
+        DiskSource::CloudInit { storage, format } => {
+            put("file", Some(format!("{storage}:cloudinit")));
             put("format", shown(format.as_ref()));
         }
         DiskSource::Import { storage, from, format, .. } => {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{Definition, VmConfig, typed};
+use super::{Definition, VmConfig, cloud_init, typed};
 
 /// One setting with what is in force and what waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +19,14 @@ pub struct PendingEntry {
     /// 1 for a setting that will be gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete: Option<u8>,
+}
+
+/// The settings that cloud-init reads, as [`pending`] shows settings: what is on the drive of a running guest, and what would
+/// be on it if it was written now. Without a digest.
+pub fn cloud_init_pending(asked: &Definition, running: Option<&Definition>) -> Vec<PendingEntry> {
+    let mut entries = pending(asked, running);
+    entries.retain(|entry| cloud_init::is_setting(&entry.key));
+    entries
 }
 
 /// Settings that are asked for beside those in force; `running` is none for a guest that does not run. The last entry is

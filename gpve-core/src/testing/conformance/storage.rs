@@ -50,6 +50,7 @@ pub async fn storage(plugin: &dyn StoragePlugin, fixture: StorageFixture) {
             suite.growing(format).await;
             suite.importing(format).await;
             suite.cloning(format).await;
+            suite.cloud_init(format).await;
         }
         suite.foreign_formats_are_refused().await;
     }

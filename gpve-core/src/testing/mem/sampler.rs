@@ -52,6 +52,7 @@ impl Host for MemSampler {
             kernel: ["Linux", "0-sim", "#1", "x86_64"].map(str::to_owned),
             qemu_version: None,
             accelerator: None,
+            dns: crate::ports::HostDns::default(),
             sampled: now,
         })
     }

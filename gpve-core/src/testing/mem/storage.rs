@@ -7,7 +7,7 @@ use super::volume::MemVolume;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
     ContentKind, CreateVolume, Ensured, OpCx, Removed, StorageCapabilities, StoragePlugin, StorageStatus, Volume, VolumeAccess,
-    VolumeClones, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
+    VolumeClones, VolumeContents, VolumeFilter, VolumeImport, VolumeMode, VolumeResize, VolumeSnapshots, VolumeUpload,
 };
 use crate::types::{ByteSize, DiskFormat, StorageId, Vmid, VolumeId, VolumeName};
 
@@ -87,7 +87,8 @@ impl MemStorage {
         if !self.capabilities.formats.contains(&format) {
             return Err(Error::unsupported(op, format!("storage {} makes no {format} disks", self.id)).on(&self.id));
         }
-        if disk_number(name, owner, format).is_none() {
+        let is_cloud_init = name.as_str() == format!("{owner}/vm-{owner}-cloudinit.{format}");
+        if !is_cloud_init && disk_number(name, owner, format).is_none() {
             let like = format!("a disk of vm {owner} is named like {owner}/vm-{owner}-disk-0.{format}");
             return Err(Error::field(op, "name", like).on(name));
         }
@@ -264,6 +265,10 @@ impl StoragePlugin for MemStorage {
     }
 
     fn upload(&self) -> Option<&dyn VolumeUpload> {
+        Some(self)
+    }
+
+    fn contents(&self) -> Option<&dyn VolumeContents> {
         Some(self)
     }
 }

@@ -10,8 +10,8 @@ use super::storage::{MemStorage, refuse_open};
 use super::volume::MemVolume;
 use crate::error::{Error, Result};
 use crate::ports::{
-    CloneVolume, ContentKind, Ensured, ImportVolume, OpCx, Removed, Volume, VolumeAccess, VolumeClones, VolumeImport, VolumeResize,
-    VolumeSnapshots, VolumeUpload,
+    CloneVolume, ContentKind, Ensured, ImportVolume, OpCx, Removed, Volume, VolumeAccess, VolumeClones, VolumeContents, VolumeImport,
+    VolumeResize, VolumeSnapshots, VolumeUpload,
 };
 use crate::types::{ByteSize, DiskFormat, SnapName, VolumeId, VolumeName};
 
@@ -202,6 +202,39 @@ impl VolumeUpload for MemStorage {
             let shown = file.show(id.clone());
             volumes.insert(id.name().clone(), file);
             Ok(shown)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl VolumeContents for MemStorage {
+    async fn read(&self, cx: &OpCx, volume: &VolumeName, max: usize) -> Result<Bytes> {
+        const OP: &str = "volume.read";
+        self.effect(cx, OP, volume, |state, id| {
+            let found = state.volume(OP, id)?;
+            let len = usize::try_from(found.size.bytes()).unwrap_or(usize::MAX);
+            match found.content {
+                ContentKind::Images => Err(Error::field(OP, "volume", format!("'{volume}' is a disk"))),
+                _ if len > max => Err(Error::field(OP, "volume", format!("'{volume}' has more than {max} bytes"))),
+                _ => Ok(found.image.read(0, len).into()),
+            }
+        })
+        .await
+    }
+
+    async fn write(&self, cx: &OpCx, volume: &VolumeName, bytes: Bytes) -> Result<()> {
+        const OP: &str = "volume.write";
+        self.effect(cx, OP, volume, |state, id| {
+            let found = state.volume(OP, id)?;
+            if found.base || found.content != ContentKind::Images {
+                return Err(Error::precondition(OP, format!("volume {id} can only be read")));
+            }
+            if bytes.len() as u64 > found.size.bytes() {
+                return Err(Error::field(OP, "volume", format!("{} bytes do not fit on '{volume}'", bytes.len())));
+            }
+            found.image = Image::of(&bytes);
+            Ok(())
         })
         .await
     }

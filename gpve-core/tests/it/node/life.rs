@@ -136,7 +136,7 @@ async fn a_disk_grows_in_the_running_guest_and_never_shrinks() {
     assert!(matches!(shrink.state, TaskState::Failed(why) if why.contains("shrinking")));
 }
 
-fn patch(rig: &Rig, change: impl FnOnce(&mut gpve_core::types::VmSpec)) -> Operation {
+pub(super) fn patch(rig: &Rig, change: impl FnOnce(&mut gpve_core::types::VmSpec)) -> Operation {
     let old = rig.report(100).spec;
     let mut new = old.clone();
     change(&mut new);

@@ -1,5 +1,6 @@
 //! The node engine over a host in memory.
 
+mod cloud_init;
 mod conformance;
 mod life;
 mod queue;

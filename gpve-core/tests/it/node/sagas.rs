@@ -88,6 +88,42 @@ fn running_with_snapshot(rig: &Rig) -> BoxFuture<'_, ()> {
     .boxed()
 }
 
+/// The machine with a cloud-init drive, and a user to be made.
+pub(super) fn with_cloud_init(user: &str) -> gpve_core::types::VmSpec {
+    let mut new = spec();
+    let drive = serde_json::json!({"name": "ide2", "source": {"cloudInit": {"storage": "local"}}, "media": "cdrom"});
+    new.disks.insert("ide2".parse().unwrap(), serde_json::from_value(drive).unwrap());
+    new.cloud_init.user = Some(user.parse().unwrap());
+    new
+}
+
+fn create_cloud_init() -> Operation {
+    Operation::Create { uid: uuid::Uuid::nil(), name: None, spec: Box::new(with_cloud_init("ubuntu")), start: false }
+}
+
+/// With a drive that was written: it keeps its content when the guest is stopped.
+fn cloud_init_stopped(rig: &Rig) -> BoxFuture<'_, ()> {
+    async {
+        cloud_init_running(rig).await;
+        rig.ok(100, Operation::Stop).await;
+    }
+    .boxed()
+}
+
+fn cloud_init_running(rig: &Rig) -> BoxFuture<'_, ()> {
+    async {
+        rig.ok(100, create_cloud_init()).await;
+        rig.ok(100, Operation::Start).await;
+    }
+    .boxed()
+}
+
+/// Another user, shown to the running guest.
+fn refresh_cloud_init() -> Operation {
+    let patch = SpecPatch::between(&with_cloud_init("ubuntu"), &with_cloud_init("admin")).unwrap();
+    Operation::Update(ConfigPatch { spec: patch, refresh_cloud_init: true, ..ConfigPatch::default() })
+}
+
 /// Adds a disk and a card.
 fn grow_hardware() -> Operation {
     let mut new = spec();
@@ -129,6 +165,11 @@ fn cases() -> Vec<Case> {
         case("rollback running", running_with_snapshot, Operation::Rollback { name: "snap".parse().unwrap(), start: false }, false),
         case("resize stopped", stopped, grow(), false),
         case("resize running", running, grow(), false),
+        case("create with cloud-init", nothing, create_cloud_init(), true),
+        case("start with cloud-init", cloud_init_stopped, Operation::Start, true),
+        case("clone with cloud-init", cloud_init_stopped, clone_to(200, true), true),
+        case("delete with cloud-init", cloud_init_stopped, Operation::Delete(DeleteOptions::default()), false),
+        case("refresh of cloud-init", cloud_init_running, refresh_cloud_init(), true),
         case("update stopped", stopped, grow_hardware(), true),
         case("update running", running, grow_hardware(), true),
     ]

@@ -55,7 +55,9 @@ fn check_storages(cx: &Ctx<'_>, node: &NodeName, definition: &Definition) -> Res
         let storage = match &disk.source {
             gpve_core::types::DiskSource::Empty | gpve_core::types::DiskSource::Host(_) => continue,
             gpve_core::types::DiskSource::Volume { volume, .. } => volume.storage(),
-            gpve_core::types::DiskSource::New { storage, .. } | gpve_core::types::DiskSource::Import { storage, .. } => storage,
+            gpve_core::types::DiskSource::New { storage, .. }
+            | gpve_core::types::DiskSource::Import { storage, .. }
+            | gpve_core::types::DiskSource::CloudInit { storage, .. } => storage,
         };
         if !known.contains_key(storage) {
             return Err(Failure::new(500, &format!("storage '{storage}' does not exist")));

@@ -214,7 +214,7 @@ pub(super) async fn delete(cx: &Ctx<'_>) -> Answered {
     };
     let owner = owner.unwrap_or(Vmid::MIN);
     if let Some(guest) = cx.app.plane.guest(owner)
-        && guest.spec().owned_volumes().any(|v| *v == id)
+        && guest.spec().owned_volumes().chain(guest.spec().cloud_init_drive(owner).map(|(_, volume)| volume)).any(|v| *v == id)
     {
         return Err(Failure::new(
             500,

@@ -6,9 +6,9 @@ use futures_util::stream;
 use super::Suite;
 use crate::error::{Error, ErrorKind};
 use crate::ports::{
-    CloneVolume, ContentKind, Ensured, ImportVolume, Removed, Volume, VolumeClones, VolumeFilter, VolumeMode, VolumeUpload,
+    CloneVolume, ContentKind, CreateVolume, Ensured, ImportVolume, Removed, Volume, VolumeClones, VolumeFilter, VolumeMode, VolumeUpload,
 };
-use crate::types::{ByteSize, DiskFormat, SnapName, VolumeId, VolumeName};
+use crate::types::{ByteSize, DiskFormat, DiskSource, SnapName, VolumeId, VolumeName};
 
 fn snap(name: &str) -> SnapName {
     name.parse().expect("a valid name")
@@ -156,6 +156,31 @@ impl Suite<'_> {
         clone
     }
 
+    /// A volume of fixed name whose bytes are written whole, as often as one likes.
+    pub(super) async fn cloud_init(&self, format: DiskFormat) {
+        let Some(contents) = self.plugin.contents() else { return };
+        let owner = self.fixture.owners[0];
+        let name = self.free_name(format, &[]).await;
+        let name = name.cloud_init_beside(owner).expect("a storage of cloud-init drives names disks as Proxmox VE does");
+        let request = CreateVolume { name: name.clone(), owner, format, size: DiskSource::CLOUD_INIT_SIZE };
+        let create = async || self.plugin.create(&self.cx, &request).await.expect("a cloud-init drive can be made");
+        let Ensured::Made(volume) = create().await else { panic!("the first create makes the drive") };
+        assert_eq!((&volume.owner, volume.format), (&Some(owner), format), "a cloud-init drive is its guest's");
+        let write = async |bytes: Vec<u8>| contents.write(&self.cx, &name, bytes.into()).await;
+        write(vec![7; 100_000]).await.expect("a drive can be written");
+        assert_eq!(self.read(&name, 99_998, 4).await, [7, 7, 0, 0], "behind the bytes are zeros");
+        write(b"shorter".to_vec()).await.expect("a drive can be written again");
+        assert_eq!(self.read(&name, 0, 9).await, b"shorter\0\0", "nothing of the bytes of before is left");
+        assert!(matches!(create().await, Ensured::Already(v) if v.size == volume.size), "its size stays");
+        let too_many = vec![1; usize::try_from(volume.size.bytes()).expect("a small drive") + 1];
+        assert!(write(too_many).await.is_err(), "what does not fit is refused");
+        assert_eq!(self.read(&name, 0, 7).await, b"shorter", "a refused write leaves the bytes");
+        let disk = contents.read(&self.cx, &name, 10 << 20).await;
+        assert!(disk.is_err(), "a disk is not read as a file");
+        self.delete(&volume).await;
+        assert!(write(vec![1]).await.is_err(), "a deleted drive is not written");
+    }
+
     /// Files that clients bring.
     pub(super) async fn uploading(&self) {
         let Some(upload) = self.plugin.upload() else { return };
@@ -187,6 +212,13 @@ impl Suite<'_> {
         let access = self.plugin.attach(&self.cx, volume.id.name(), VolumeMode::Read).await.expect("a file can be attached");
         let bytes = self.fixture.bytes.read(&access, 0, 12).await;
         assert_eq!(bytes, b"first second", "a file has the bytes that were sent");
+        if let Some(contents) = self.plugin.contents() {
+            let read = contents.read(&self.cx, volume.id.name(), 12).await.expect("a file can be read");
+            assert_eq!(&read[..], b"first second");
+            let error = contents.read(&self.cx, volume.id.name(), 11).await.expect_err("a file that is too large is refused");
+            assert_eq!(error.kind, ErrorKind::InvalidInput, "{error:?}");
+            assert!(contents.write(&self.cx, volume.id.name(), Bytes::new()).await.is_err(), "a file is not written");
+        }
         self.plugin.detach(&self.cx, volume.id.name()).await.expect("a volume can be detached");
         self.delete(&volume).await;
     }
