@@ -225,7 +225,8 @@ fn the_guests_of_a_proxmox_ve_node_are_imported_with_a_report_per_file() {
     std::fs::create_dir(&folder).unwrap();
     let web = "#the web%3A server\ncores: 2\nmemory: 256\nname: web\nnet0: virtio=BC:24:11:00:00:01,bridge=vmbr0\nscsi0: local:1,ssd=1\n\
                vmgenid: 0\nwatchdog: ib700,action=reset\nshape: round\nostype: plan9\nide2: none,media=cdrom\n\
-               meta: creation-qemu=9.0.2,ctime=1725975013\nparent: before\n\n[PENDING]\ncores: 3\n\n[before]\ncores: 1\nsnaptime: 1\n";
+               meta: creation-qemu=9.0.2,ctime=1725975013\nparent: before\nlock: snapshot\n\n[PENDING]\ncores: 3\n\n[before]\ncores: 1\nsnaptime: 1\n\n\
+               [half]\ncores: 1\nsnapstate: prepare\nsnaptime: 2\n";
     std::fs::write(folder.join("140.conf"), web).unwrap();
     std::fs::write(folder.join("141.conf"), "memory: 64\nscsi0: nowhere:141/vm-141-disk-0.raw,size=1G\n").unwrap();
     std::fs::write(folder.join("readme.txt"), "no guest").unwrap();
@@ -241,7 +242,8 @@ fn the_guests_of_a_proxmox_ve_node_are_imported_with_a_report_per_file() {
         "140.conf: vm 140 (web) imported; 9 settings",
         "without effect: ",
         "were pending, are in force: cores",
-        "snapshots not taken over: before",
+        "snapshots not taken over: before\n",
+        "snapshot 'half' was being taken and is not complete: it is left out, its disks may hold parts of it",
         "left out: ostype: 'plan9' is not a valid ostype",
         "left out: line 9: unable to parse value of 'shape' - unknown setting 'shape'",
         "141.conf: vm 141 (vm-141) not imported: ",
