@@ -55,6 +55,9 @@ fn a_guest_lives_its_life_on_the_command_line() {
     ok(&daemon, &["vm", "snapshot", "rollback", "web", "before"]);
     ok(&daemon, &["vm", "snapshot", "delete", "web", "before"]);
     ok(&daemon, &["vm", "resize", "web", "scsi0", "+1Gi"]);
+    ok(&daemon, &["vm", "set", "web", "ide2=local:cloudinit", "ciuser=admin"]);
+    assert!(ok(&daemon, &["vm", "cloud-init", "dump", "web"]).starts_with("#cloud-config\nhostname: \"web\"\n"));
+    assert!(ok(&daemon, &["vm", "cloud-init", "update", "web"]).contains("cloud-init drive of web written"));
     ok(&daemon, &["vm", "clone", "web", "web-2", "--full"]);
     let listed: serde_json::Value = serde_json::from_str(&ok(&daemon, &["-o", "json", "vm", "list", "-l", "tier=front"])).unwrap();
     assert_eq!(listed["items"].as_array().unwrap().len(), 2, "{listed}");

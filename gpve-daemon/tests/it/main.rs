@@ -4,6 +4,7 @@
 
 mod access;
 mod client;
+mod cloud_init;
 mod config;
 mod console;
 mod ctl;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use gpve_core::types::{LegacyBoot, PropertyValue};
 
-use super::{Definition, VmConfig, from_spec, to_spec};
+use super::{Definition, VmConfig, from_spec, option, to_spec};
+use crate::route::Kind;
 
 /// The key in [`VmSpec::other`](gpve_core::types::VmSpec) that holds spellings. It is no setting of the guest: engines
 /// leave it out when they name settings without effect.
@@ -21,7 +22,9 @@ type Spellings = BTreeMap<String, Option<String>>;
 pub(super) fn remember(config: &VmConfig, definition: &mut Definition) {
     let plain = from_spec::plain(definition);
     let mut spellings = Spellings::new();
-    for (key, value) in config.iter().filter(|(k, v)| plain.get(k) != Some(v)) {
+    // A secret has one spelling, that of its hash: what the client wrote is not kept.
+    let is_secret = |key: &str| matches!(option(key).map(|p| p.kind), Some(Kind::Secret { .. }));
+    for (key, value) in config.iter().filter(|(k, v)| plain.get(k) != Some(v) && !is_secret(k)) {
         spellings.insert(key.to_owned(), Some(value.to_owned()));
     }
     for (key, _) in plain.iter().filter(|(k, _)| config.get(k).is_none()) {
