@@ -17,6 +17,7 @@ mod builder;
 mod engine;
 mod env;
 mod guest;
+pub(crate) mod hook;
 mod keys;
 mod memo;
 mod observe;

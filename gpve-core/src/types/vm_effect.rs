@@ -35,7 +35,6 @@ impl VmSpec {
             (!ci.nameservers.is_empty(), "nameserver"),
             (ci.search_domain.is_some(), "searchdomain"),
             (!ci.files.is_default(), "cicustom"),
-            (self.hook_script.is_some(), "hookscript"),
             (self.migration.downtime_ms.is_some(), "migrate_downtime"),
             (self.migration.speed_mb.is_some(), "migrate_speed"),
             (self.state_storage.is_some(), "vmstatestorage"),
