@@ -1,5 +1,6 @@
 use std::ffi::OsString;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct Invocation {
     pub(crate) deadline: Duration,
     pub(crate) output_cap_bytes: usize,
     pub(crate) watcher: Option<Watcher>,
+    pub(crate) stderr_watcher: Option<Watcher>,
+    pub(crate) file: Option<Arc<OwnedFd>>,
     pub(crate) limits: Option<Limits>,
     refused: Option<(String, &'static str)>,
     options_ended: bool,
@@ -87,10 +90,18 @@ impl Invocation {
             deadline: DEADLINE_DEFAULT,
             output_cap_bytes: OUTPUT_CAP_BYTES,
             watcher: None,
+            stderr_watcher: None,
+            file: None,
             limits: None,
             refused: None,
             options_ended: false,
         }
+    }
+
+    /// A run of an opened file, such as a script that somebody else wrote; `tool` only names it in errors. The file runs as it was
+    /// opened, whatever becomes of its path, which it does not know: its `$0` is `/dev/fd/N`.
+    pub fn of_file(tool: Tool, file: impl Into<OwnedFd>) -> Self {
+        Self { file: Some(Arc::new(file.into())), ..Self::new(tool) }
     }
 
     /// The program.
@@ -217,6 +228,14 @@ impl Invocation {
         self
     }
 
+    /// Shows each piece of stderr to `watcher` as it comes, as [`watch_stdout`](Self::watch_stdout) does of stdout. Secrets are not
+    /// hidden from it.
+    #[must_use]
+    pub fn watch_stderr(mut self, watcher: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        self.stderr_watcher = Some(Watcher(Arc::new(watcher)));
+        self
+    }
+
     /// What hides this invocation's secrets.
     pub fn redactor(&self) -> Redactor {
         let stdin = match &self.stdin {
@@ -237,6 +256,11 @@ impl Invocation {
     /// The number under which the program finds its `index`th secret file.
     pub(crate) fn secret_descriptor(&self, index: usize) -> i32 {
         SECRET_DESCRIPTOR_FIRST.saturating_add(i32::try_from(index).unwrap_or(i32::MAX))
+    }
+
+    /// The number under which a program that is a file finds itself.
+    pub(crate) fn file_descriptor(&self) -> i32 {
+        self.secret_descriptor(self.secret_files.len())
     }
 
     fn push(mut self, argument: OsString) -> Self {

@@ -92,8 +92,11 @@ async fn converse(tree: &mut Tree, invocation: &Invocation) -> Result<(Vec<u8>, 
     };
     let budget = Budget { tool, cap_bytes: invocation.output_cap_bytes, used_bytes: AtomicUsize::new(0) };
     let (stdin, stdout, stderr) = (tree.child.stdin.take(), tree.child.stdout.take(), tree.child.stderr.take());
-    let ((), stdout, stderr) =
-        tokio::try_join!(feed(tool, stdin, input), budget.collect(stdout, invocation.watcher.as_ref()), budget.collect(stderr, None))?;
+    let ((), stdout, stderr) = tokio::try_join!(
+        feed(tool, stdin, input),
+        budget.collect(stdout, invocation.watcher.as_ref()),
+        budget.collect(stderr, invocation.stderr_watcher.as_ref())
+    )?;
     Ok((stdout, stderr))
 }
 

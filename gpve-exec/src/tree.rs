@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -21,8 +21,16 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn start(invocation: &Invocation, tools: &Tools) -> Result<Self, ExecError> {
-        let program = tools.find(invocation.tool)?;
         let start = |source| ExecError::Start { tool: invocation.tool, source };
+        let mut mappings = secret_mappings(invocation).map_err(start)?;
+        let program = match &invocation.file {
+            None => tools.find(invocation.tool)?,
+            Some(file) => {
+                let child_fd = invocation.file_descriptor();
+                mappings.push(FdMapping { parent_fd: file.try_clone().map_err(start)?, child_fd });
+                PathBuf::from(format!("/dev/fd/{child_fd}"))
+            }
+        };
         let stdin = if invocation.stdin == Stdin::Nothing { Stdio::null() } else { Stdio::piped() };
         let mut command = match invocation.limits {
             None => command(&program, tools),
@@ -35,7 +43,7 @@ impl Tree {
             .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        inherit(&mut command, secret_mappings(invocation).map_err(start)?).map_err(start)?;
+        inherit(&mut command, mappings).map_err(start)?;
         let child = Command::from(command).process_group(0).kill_on_drop(true).spawn().map_err(start)?;
         Ok(Self { child })
     }

@@ -27,6 +27,7 @@
 //! - What a client asks of a [`Local`] takes the same way as over HTTP: the route table checks it, [`native`] performs it.
 //! - Dropping everything leaves guests running.
 
+mod hooks;
 mod linux_host;
 mod local;
 pub mod native;

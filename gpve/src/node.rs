@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use gpve_core::error::{Error, Result};
 use gpve_core::node::{NodeBuilder, NodeEngine};
-use gpve_core::ports::{Clock, GuestDriver, Host, NetworkBackend, StoragePlugin, Store};
-use gpve_core::testing::mem::{MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
+use gpve_core::ports::{Clock, GuestDriver, Hooks, Host, NetworkBackend, StoragePlugin, Store};
+use gpve_core::testing::mem::{MemHooks, MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
 use gpve_core::types::{IfName, NodeName};
 use gpve_exec::{Identity, System, Tools};
 use gpve_net::{NetConfig, detect};
@@ -17,6 +17,7 @@ use gpve_storage::{DirConfig, DirStorage};
 use gpve_store::EmbeddedStore;
 
 use crate::LinuxHost;
+use crate::hooks::HostHooks;
 
 /// What a node is made of.
 #[derive(Debug, Clone)]
@@ -53,6 +54,7 @@ struct Adapters {
     network: Arc<dyn NetworkBackend>,
     storages: Vec<Arc<dyn StoragePlugin>>,
     host: Arc<dyn Host>,
+    hooks: Arc<dyn Hooks>,
 }
 
 impl NodeOptions {
@@ -73,7 +75,8 @@ pub async fn node(options: &NodeOptions, store: Arc<dyn Store>, clock: &Arc<dyn 
         .driver(adapters.driver)
         .network(adapters.network)
         .clock(Arc::clone(clock))
-        .host(adapters.host);
+        .host(adapters.host)
+        .hooks(adapters.hooks);
     for storage in adapters.storages.into_iter().chain(options.plugins.iter().map(|plugin| Arc::clone(&plugin.0))) {
         builder = builder.storage(storage);
     }
@@ -112,7 +115,8 @@ async fn real(options: &NodeOptions, clock: &Arc<dyn Clock>) -> Result<Adapters>
     if let Some(reason) = &network.limited_because {
         tracing::warn!(reason, "guests have user-mode networking only");
     }
-    Ok(Adapters { driver: Arc::new(driver), network: network.backend, storages, host: Arc::new(host) })
+    let hooks = Arc::new(HostHooks::new(runner));
+    Ok(Adapters { driver: Arc::new(driver), network: network.backend, storages, host: Arc::new(host), hooks })
 }
 
 fn simulated(options: &NodeOptions, clock: &Arc<dyn Clock>) -> Adapters {
@@ -126,6 +130,7 @@ fn simulated(options: &NodeOptions, clock: &Arc<dyn Clock>) -> Adapters {
         network: Arc::new(MemNetwork::new(host.clone())),
         storages,
         host: Arc::new(MemSampler::new(host, options.name.clone())),
+        hooks: Arc::new(MemHooks::new()),
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::engine::NodeEngine;
 use crate::error::{Error, Result};
-use crate::ports::{Clock, GuestDriver, Host, NetworkBackend, StoragePlugin, Store};
+use crate::ports::{Clock, GuestDriver, Hooks, Host, NetworkBackend, StoragePlugin, Store};
 use crate::types::{NodeName, StorageId};
 
-/// Takes the ports of a node engine. Everything but storages is required.
+/// Takes the ports of a node engine. Everything but hooks and storages is required.
 pub struct NodeBuilder {
     name: NodeName,
     store: Option<Arc<dyn Store>>,
@@ -16,6 +16,7 @@ pub struct NodeBuilder {
     network: Option<Arc<dyn NetworkBackend>>,
     clock: Option<Arc<dyn Clock>>,
     host: Option<Arc<dyn Host>>,
+    hooks: Option<Arc<dyn Hooks>>,
     storages: BTreeMap<StorageId, Arc<dyn StoragePlugin>>,
 }
 
@@ -27,13 +28,14 @@ pub(super) struct Ports {
     pub(super) network: Arc<dyn NetworkBackend>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) host: Arc<dyn Host>,
+    pub(super) hooks: Option<Arc<dyn Hooks>>,
     pub(super) storages: BTreeMap<StorageId, Arc<dyn StoragePlugin>>,
 }
 
 impl NodeBuilder {
     /// A node called `name`.
     pub fn new(name: NodeName) -> Self {
-        Self { name, store: None, driver: None, network: None, clock: None, host: None, storages: BTreeMap::new() }
+        Self { name, store: None, driver: None, network: None, clock: None, host: None, hooks: None, storages: BTreeMap::new() }
     }
 
     /// The node's own store; shared with nobody, on a local disk.
@@ -71,6 +73,13 @@ impl NodeBuilder {
         self
     }
 
+    /// What runs hook scripts; without it a guest that has one does not start.
+    #[must_use]
+    pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Self {
+        self.hooks = Some(hooks);
+        self
+    }
+
     /// Adds a storage under its own id; the same id again replaces it.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn StoragePlugin>) -> Self {
@@ -89,6 +98,7 @@ impl NodeBuilder {
             network: self.network.ok_or_else(|| missing("network"))?,
             clock: self.clock.ok_or_else(|| missing("clock"))?,
             host: self.host.ok_or_else(|| missing("host"))?,
+            hooks: self.hooks,
             storages: self.storages,
         };
         super::recover::start(ports).await

@@ -37,6 +37,11 @@ impl Env {
         self.live().ok_or_else(gone)
     }
 
+    /// What runs hook scripts, where the node has it.
+    pub(crate) fn hooks(&self) -> Option<&Arc<dyn crate::ports::Hooks>> {
+        self.node.ports.hooks.as_ref()
+    }
+
     /// Time of the wall clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.node.ports.clock.now()

@@ -301,6 +301,8 @@ async fn process_gone(env: &Env, exit: Exit) -> Then {
         env.set_live(None);
     }
     note_gone(env, exit).await;
+    // Its failure is in this process's log: nobody asked for this end, so there is no task.
+    let _ = super::hook::run(env, &OpCx::background(), crate::ports::HookPhase::PostStop).await;
     Then::GoOn
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod cloud_init;
 mod engine;
 mod env;
 mod guest;
+pub(crate) mod hook;
 mod keys;
 mod memo;
 mod observe;

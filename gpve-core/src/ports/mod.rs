@@ -9,6 +9,7 @@ mod cx;
 mod events;
 mod guest;
 mod guest_facets;
+mod hooks;
 mod host;
 mod network;
 mod node;
@@ -26,6 +27,7 @@ pub use guest::{
     Prepared, ProcessId, RunRecord, RunState, Wired,
 };
 pub use guest_facets::{Agent, AgentExec, AgentExecStatus, ByteStream, Console, ConsoleKind, Hotplug, HotplugChange, LiveSnapshots};
+pub use hooks::{HookPhase, HookRun, Hooks};
 pub use host::Host;
 pub use network::{BridgeInfo, NetworkBackend, NetworkCapabilities, Port, PortAccess, PortId, PortRequest};
 pub use node::{Node, ObservationStream};

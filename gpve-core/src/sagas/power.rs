@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Env, Memo, cloud_init, wiring};
-use crate::ports::{Exit, Live, OpCx, PortId, Prepared, ShutdownOptions};
+use crate::node::{Env, Memo, cloud_init, hook, wiring};
+use crate::ports::{Exit, HookPhase, Live, OpCx, PortId, Prepared, ShutdownOptions};
 use crate::saga::{Step, Steps};
 use crate::types::ResolvedVm;
 
@@ -95,6 +95,7 @@ async fn launch(cx: &OpCx, env: &Env, vm: ResolvedVm) -> Result<Arc<dyn Live>> {
         let names = vm.without_effect.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
         cx.log(format!("note: kept without effect in this version: {names}"));
     }
+    hook::run(env, cx, HookPhase::PreStart).await?;
     wiring::clean(env, cx).await?;
     let volumes = wiring::attach_volumes(env, cx, &vm).await?;
     let mut ports = BTreeMap::new();
@@ -118,7 +119,8 @@ impl Step<Env, Memo> for Go {
     }
 
     async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
-        env.running()?.resume(cx).await
+        env.running()?.resume(cx).await?;
+        hook::run(env, cx, HookPhase::PostStart).await
     }
 }
 
@@ -133,9 +135,10 @@ impl Step<Env, Memo> for Kill {
 
     async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
         if let Some(live) = env.live() {
+            hook::run(env, cx, HookPhase::PreStop).await?;
             live.kill(cx).await?;
         }
-        wiring::tear_down(env, cx).await
+        tear_down(env, cx).await
     }
 }
 
@@ -149,8 +152,15 @@ impl Step<Env, Memo> for TearDown {
     }
 
     async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
-        wiring::tear_down(env, cx).await
+        tear_down(env, cx).await
     }
+}
+
+async fn tear_down(env: &Env, cx: &OpCx) -> Result<()> {
+    // Before: the record says no more that it ran.
+    let ran = env.record().run.is_some();
+    wiring::tear_down(env, cx).await?;
+    if ran { hook::run(env, cx, HookPhase::PostStop).await } else { Ok(()) }
 }
 
 /// Asks the guest to power off and waits for it.
@@ -164,6 +174,7 @@ impl Step<Env, Memo> for AskToPowerOff {
 
     async fn run(&self, cx: &OpCx, env: &Env, _memo: &mut Memo) -> Result<()> {
         let Some(live) = env.live() else { return Ok(()) };
+        hook::run(env, cx, HookPhase::PreStop).await?;
         live.request_shutdown(cx).await?;
         let limit = Duration::from_secs(u64::from(self.0.timeout_s));
         let gone = cx.within(limit).run("shutdown", async { Ok(live.wait().await) }).await;

@@ -44,6 +44,9 @@ impl VmSpec {
         if self.rng.as_ref().is_some_and(|r| !sources.contains(&r.source.as_str())) {
             refuse("rng0".into(), "source must be /dev/urandom, /dev/random or /dev/hwrng");
         }
+        if self.hook_script.as_ref().is_some_and(|script| !script.name().as_str().starts_with("snippets/")) {
+            refuse("hookscript".into(), "must be a snippet: STORAGE:snippets/NAME");
+        }
         if let Some(kernel) = &self.kernel
             && (!kernel.kernel.is_absolute() || kernel.initrd.as_ref().is_some_and(|p| !p.is_absolute()))
         {

@@ -25,7 +25,6 @@ impl VmSpec {
 
     fn upkeep(&self) -> Vec<(bool, &'static str)> {
         vec![
-            (self.hook_script.is_some(), "hookscript"),
             (self.migration.downtime_ms.is_some(), "migrate_downtime"),
             (self.migration.speed_mb.is_some(), "migrate_speed"),
             (self.state_storage.is_some(), "vmstatestorage"),

@@ -9,8 +9,8 @@ use gpve_core::ports::{
     AgentExec, AttachedPort, AttachedVolume, ConsoleKind, CreateVolume, Exit, GuestDriver, HotplugChange, Live, LiveEvent, NetworkBackend,
     OpCx, PortId, PortRequest, Prepared, RunState, StoragePlugin, VolumeAccess, VolumeMode, Wired,
 };
-use gpve_core::testing::conformance::{self, GuestFixture, NetworkFixture, StorageFixture, VolumeBytes};
-use gpve_core::testing::mem::{Acpi, Boot, Fault, MemHost, MemNetwork, MemQemu, MemStorage, Script};
+use gpve_core::testing::conformance::{self, GuestFixture, HooksFixture, NetworkFixture, StorageFixture, VolumeBytes};
+use gpve_core::testing::mem::{Acpi, Boot, Fault, MemHooks, MemHost, MemNetwork, MemQemu, MemStorage, Script};
 use gpve_core::types::{AgentSpec, ByteSize, DiskFormat, DiskSlot, MacAddr, NicIndex, ResolvedVm, SerialPort, VmSpec, Vmid, VolumeId};
 use tokio::time::Instant;
 
@@ -390,4 +390,28 @@ async fn five_thousand_guests_are_launched_observed_and_ended_in_seconds() {
     println!("5,000 guests: launched in {launched:?}, observed in {:?}, all in {:?}", observed - launched, start.elapsed());
     assert_eq!(host.guest_count(), 0);
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+/// Scripts in memory do what their names say.
+struct Named;
+
+#[async_trait]
+impl HooksFixture for Named {
+    async fn ends(&self, status: i32) -> (VolumeId, VolumeAccess) {
+        named(&format!("ends-{status}"))
+    }
+
+    async fn hangs(&self) -> (VolumeId, VolumeAccess) {
+        named("hangs")
+    }
+}
+
+fn named(name: &str) -> (VolumeId, VolumeAccess) {
+    let volume: VolumeId = format!("local:snippets/{name}").parse().unwrap();
+    (volume.clone(), VolumeAccess::Memory { volume, format: DiskFormat::Raw })
+}
+
+#[tokio::test]
+async fn scripts_in_memory_keep_the_promises_of_the_port() {
+    conformance::hooks(&MemHooks::new(), &Named).await;
 }

@@ -167,3 +167,23 @@ async fn limits_of_memory_and_processor_hold() {
     let output = system().run(endless).await.unwrap();
     assert!(matches!(output.status, Status::Signalled(_)), "{:?}", output.status);
 }
+
+#[tokio::test]
+async fn an_opened_file_runs_as_it_was_opened_and_both_its_outputs_are_seen() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("script");
+    std::fs::write(&path, "#!/bin/sh\necho \"$1\"\necho loud >&2\nexit 3\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let (seen, see) = (std::sync::Arc::new(std::sync::Mutex::new(Vec::new())), |seen: &std::sync::Arc<std::sync::Mutex<Vec<u8>>>| {
+        let seen = std::sync::Arc::clone(seen);
+        move |piece: &[u8]| seen.lock().unwrap().extend_from_slice(piece)
+    });
+    let invocation = Invocation::of_file(Tool::new("script", ""), file).operand("said");
+    let invocation = invocation.watch_stdout(see(&seen)).watch_stderr(see(&seen));
+    let output = system().run(invocation).await.unwrap();
+    assert_eq!((output.status, output.stdout, output.stderr), (Status::Exited(3), b"said\n".to_vec(), b"loud\n".to_vec()));
+    assert_eq!(seen.lock().unwrap().len(), 10, "both were seen while it ran");
+}

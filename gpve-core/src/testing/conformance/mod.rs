@@ -7,12 +7,14 @@
 )]
 
 mod guest;
+mod hooks;
 mod network;
 mod node;
 mod storage;
 mod store;
 
 pub use guest::{GuestFixture, guest};
+pub use hooks::{HooksFixture, hooks};
 pub use network::{NetworkFixture, network};
 pub use node::{NodeFixture, node};
 pub use storage::{RawFiles, StorageFixture, VolumeBytes, storage};

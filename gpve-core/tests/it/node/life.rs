@@ -1,8 +1,11 @@
 //! The life of one guest.
 
 use gpve_core::patch::SpecPatch;
-use gpve_core::ports::{AgentCall, ConfigPatch, DeleteOptions, Node, Operation, ResizeTo, ShutdownOptions, TaskState};
-use gpve_core::testing::mem::{Acpi, Boot, Script};
+use gpve_core::ports::{
+    AgentCall, ConfigPatch, ContentKind, DeleteOptions, HookPhase, Node, OpCx, Operation, ResizeTo, ShutdownOptions, StoragePlugin as _,
+    TaskState,
+};
+use gpve_core::testing::mem::{Acpi, Boot, MemStorage, Script};
 use gpve_core::types::{ByteSize, DiskSource, GuestPhase};
 
 use super::rig::{Rig, create, vmid};
@@ -91,6 +94,53 @@ async fn hardware_that_fails_is_told_while_the_guest_goes_on_and_until_it_ends()
     rig.ok(100, Operation::Stop).await;
     rig.ok(100, Operation::Start).await;
     assert_eq!(rig.report(100).reason, None);
+}
+
+/// Gives guest 100 the hook script of this name, of which a file is on the storage.
+async fn hooked(rig: &Rig, name: &str) {
+    let storage = MemStorage::new(rig.host.clone(), "local".parse().unwrap());
+    let mut bytes = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"#!/bin/sh\n"))]);
+    let upload = storage.upload().unwrap().upload(&OpCx::background(), ContentKind::Snippets, name, &mut bytes).await;
+    let script = upload.unwrap().id;
+    rig.ok(100, patch(rig, |spec| spec.hook_script = Some(script))).await;
+}
+
+#[tokio::test]
+async fn a_hook_script_is_run_at_each_step_of_a_guests_life() {
+    use HookPhase::{PostStart, PostStop, PreStart, PreStop};
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    hooked(&rig, "ends-0").await;
+    rig.ok(100, Operation::Start).await;
+    rig.ok(100, Operation::Stop).await;
+    rig.ok(100, Operation::Start).await;
+    rig.ok(100, Operation::Reboot(ShutdownOptions { timeout_s: 5, force: true })).await;
+    rig.phase(100, GuestPhase::Running).await;
+    rig.host.guest(vmid(100)).unwrap().power_off();
+    rig.phase(100, GuestPhase::Stopped).await;
+    let up_down = [PreStart, PostStart, PreStop, PostStop];
+    let wanted = [&up_down[..], &up_down, &[PreStart, PostStart, PostStop]].concat();
+    let ran = || rig.hooks.runs().into_iter().map(|(_, phase)| phase).collect::<Vec<_>>();
+    rig.ok(100, Operation::Start).await;
+    assert_eq!(ran(), [&wanted[..], &[PreStart, PostStart]].concat(), "a guest that powers itself off is only told afterwards");
+}
+
+#[tokio::test]
+async fn a_script_that_fails_before_the_start_aborts_it_and_later_warns() {
+    let rig = Rig::new().await;
+    rig.ok(100, create(false)).await;
+    hooked(&rig, "ends-3-in-pre-start").await;
+    let task = rig.run(100, Operation::Start).await;
+    let TaskState::Failed(why) = &task.state else { panic!("{:?}", task.state) };
+    assert!(why.contains("code 3") && why.contains("pre-start"), "{why}");
+    assert!(rig.log(&task).await.contains("100 pre-start"), "its output is in the log");
+    assert!(rig.report(100).reason.is_some_and(|reason| reason.contains("code 3")), "why it is not up");
+    assert!(rig.host.guest(vmid(100)).is_none(), "nothing runs");
+    for phase in ["post-start", "pre-stop", "post-stop"] {
+        hooked(&rig, &format!("ends-4-in-{phase}")).await;
+        let states = [rig.run(100, Operation::Start).await.state, rig.run(100, Operation::Stop).await.state];
+        assert!(states.contains(&TaskState::Warnings(1)) && states.contains(&TaskState::Ok), "{phase}: {states:?}");
+    }
 }
 
 #[tokio::test]

@@ -43,11 +43,11 @@ async fn a_guest_that_died_meanwhile_is_found_dead_and_can_be_started() {
     let rig = Rig::new().await;
     rig.ok(100, create(false)).await;
     rig.ok(100, Operation::Start).await;
-    let Rig { host, store, node } = rig;
+    let Rig { host, hooks, store, node } = rig;
     node.close();
     drop(node);
     host.reboot();
-    let rig = Rig { node: super::rig::Rig::over(store.clone()).await.node, host, store }.restart().await;
+    let rig = Rig { node: super::rig::Rig::over(store.clone()).await.node, host, hooks, store }.restart().await;
     assert_eq!(rig.report(100).phase, GuestPhase::Failed);
     assert!(rig.report(100).pid.is_none());
     rig.ok(100, Operation::Start).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gpve_core::clock::SystemClock;
 use gpve_core::node::{NodeBuilder, NodeEngine};
 use gpve_core::ports::{GuestReport, Node, Operation, OperationRequest, Store, TaskReport, TaskState};
-use gpve_core::testing::mem::{MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
+use gpve_core::testing::mem::{MemHooks, MemHost, MemNetwork, MemQemu, MemSampler, MemStorage};
 use gpve_core::types::{GuestPhase, UserId, VmSpec, Vmid};
 use gpve_store::MemStore;
 
@@ -16,6 +16,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// The pieces that outlive an engine, and the engine.
 pub(super) struct Rig {
     pub(super) host: MemHost,
+    pub(super) hooks: MemHooks,
     pub(super) store: Arc<dyn Store>,
     pub(super) node: NodeEngine,
 }
@@ -45,13 +46,14 @@ pub(super) fn create(start: bool) -> Operation {
     Operation::Create { uid: uuid::Uuid::nil(), name: None, spec: Box::new(spec()), start }
 }
 
-async fn engine(host: &MemHost, store: &Arc<dyn Store>) -> NodeEngine {
+async fn engine(host: &MemHost, hooks: &MemHooks, store: &Arc<dyn Store>) -> NodeEngine {
     NodeBuilder::new("pve".parse().unwrap())
         .store(Arc::clone(store))
         .driver(Arc::new(MemQemu::new(host.clone())))
         .network(Arc::new(MemNetwork::new(host.clone())))
         .storage(Arc::new(MemStorage::new(host.clone(), "local".parse().unwrap())))
         .clock(Arc::new(SystemClock::new()))
+        .hooks(Arc::new(hooks.clone()))
         .host(Arc::new(MemSampler::new(host.clone(), "pve".parse().unwrap())))
         .build()
         .await
@@ -65,18 +67,19 @@ impl Rig {
 
     pub(super) async fn over(store: Arc<dyn Store>) -> Self {
         let host = MemHost::new(Arc::new(SystemClock::new()));
-        let node = engine(&host, &store).await;
-        Self { host, store, node }
+        let hooks = MemHooks::new();
+        let node = engine(&host, &hooks, &store).await;
+        Self { host, hooks, store, node }
     }
 
     /// A daemon that dies and comes back: only the store and the host are left.
     pub(super) async fn restart(self) -> Self {
-        let Self { host, store, node } = self;
+        let Self { host, hooks, store, node } = self;
         node.close();
         drop(node);
         host.recover();
-        let node = engine(&host, &store).await;
-        Self { host, store, node }
+        let node = engine(&host, &hooks, &store).await;
+        Self { host, hooks, store, node }
     }
 
     /// Runs an operation to its end.
