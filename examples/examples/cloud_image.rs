@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     console.write(read.into()).await?;
     let files = read_until(&mut *console, "the-end").await?;
     for line in files.lines().map(str::trim) {
-        if ["hostname:", "fqdn:", "user:", "address:"].iter().any(|key| line.starts_with(key)) {
+        if ["hostname: ", "fqdn: ", "user: ", "address: "].iter().any(|key| line.starts_with(key)) {
             println!("{line}");
         }
     }

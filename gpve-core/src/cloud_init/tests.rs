@@ -168,7 +168,7 @@ fn an_image_is_the_same_for_the_same_files_and_small() {
         let drive = drive(&full(kind.as_str()), "web", &CustomFiles::default());
         let image = drive.image().unwrap();
         assert_eq!(image, drive.clone().image().unwrap());
-        assert!(image.len() < 512 * 1024 && image.len() % 2048 == 0, "{}", image.len());
+        assert!(image.len() < 512 * 1024 && image.len().is_multiple_of(2048), "{}", image.len());
         assert_eq!(&image[16 * 2048..16 * 2048 + 6], b"\x01CD001");
         assert_eq!(&image[16 * 2048 + 40..16 * 2048 + 40 + drive.label.len()], drive.label.as_bytes());
         for (_, bytes) in &drive.files {

@@ -54,7 +54,7 @@ pub fn write_with(file: &File, image: &NewImage, data: &[u8]) -> io::Result<()> 
     // A table reads as zeros where nothing is written: no data.
     file.set_len(clusters * CLUSTER_BYTES)?;
     if data_clusters > 0 {
-        let at = |cluster: u64| (cluster * CLUSTER_BYTES | OWN_CLUSTER).to_be_bytes();
+        let at = |cluster: u64| ((cluster * CLUSTER_BYTES) | OWN_CLUSTER).to_be_bytes();
         file.write_all_at(&at(tables), L1_CLUSTER * CLUSTER_BYTES)?;
         let second: Vec<u8> = (tables + 1..clusters).flat_map(at).collect();
         file.write_all_at(&second, tables * CLUSTER_BYTES)?;
