@@ -301,7 +301,8 @@ proptest! {
         prop_assert_eq!(again.unwrap().file.to_string(), printed);
         let imported = lenient.file.import();
         let shown = VmConfig::of(&imported.definition);
-        for key in imported.taken.iter().filter(|k| !imported.pending.contains(k)) {
+        // A password in clear is taken over as its hash.
+        for key in imported.taken.iter().filter(|k| !imported.pending.contains(k) && *k != "cipassword") {
             prop_assert_eq!(shown.get(key), lenient.file.main.values.get(key).map(String::as_str), "{}", key);
         }
         let rewritten = Restore { volumes: &BTreeMap::new(), generation_id: Uuid::nil(), unique: None }.rewrite(&text);
