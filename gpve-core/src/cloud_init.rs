@@ -2,7 +2,7 @@
 //!
 //! The files are what Proxmox VE writes for the same settings: a `#cloud-config`, metadata whose instance id is a digest of
 //! what is asked (a changed setting is a new instance, so cloud-init applies it at the next boot), and the network. Every
-//! value of a client goes through [`quote`], so that none can say more than a value.
+//! value of a client goes through `quote`, so that none can say more than a value.
 
 mod context;
 mod image;
